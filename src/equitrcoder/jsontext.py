@@ -1,0 +1,98 @@
+"""JSON in and out: fast where JSON is ordinary, exact where it is not.
+
+orjson reads and writes nearly everything. It turns integers beyond 64 bits into floats and refuses lone surrogates;
+those texts take the standard library, so that what a model sent is what the ledger holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import orjson
+
+_LONG_INTEGER = re.compile(rb"\d{19}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class InvalidJSON(ValueError):
+    """The text is no JSON document."""
+
+
+def loads(data: bytes | str) -> Any:
+    """Read one JSON document.
+
+    Integers keep every digit. NaN, infinities (also a number too large for a float), more than 1,000 levels of nesting and
+    trailing text are refused. Of duplicate keys the last one counts. A lone surrogate becomes U+FFFD.
+
+    Raises:
+        InvalidJSON: It is no JSON document.
+
+    Example:
+        >>> loads('{"n": 123456789012345678901}')
+        {'n': 123456789012345678901}
+    """
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if not _LONG_INTEGER.search(raw):
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            if b"\\u" not in raw and b"\\U" not in raw:
+                raise InvalidJSON(str(error)) from None
+    return _loads_exactly(raw)
+
+
+def _loads_exactly(raw: bytes) -> Any:
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJSON(str(error) or type(error).__name__) from None
+    return _without_surrogates(value) if rb"\ud" in raw.lower() else value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise InvalidJSON(f"{constant} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidJSON(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Write a value as one line of compact JSON, UTF-8, without a newline.
+
+    Integers of any size and lone surrogates (as escapes) are written; NaN and infinities become null.
+
+    Example:
+        >>> dumps({"a": [1, None]})
+        b'{"a":[1,null]}'
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(_finite_only(value), separators=(",", ":")).encode("ascii")
+
+
+def _finite_only(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_finite_only(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _finite_only(item) for key, item in value.items()}
+    return value

@@ -24,8 +24,8 @@ class InvalidJSON(ValueError):
 def loads(data: bytes | str) -> Any:
     """Read one JSON document.
 
-    Integers keep every digit. NaN, infinities (also a number too large for a float), more than 1,000 levels of nesting and
-    trailing text are refused. Of duplicate keys the last one counts. A lone surrogate becomes U+FFFD.
+    Integers keep every digit. NaN, infinities (also a number too large for a float), more than 1,000 levels of nesting
+    and trailing text are refused. Of duplicate keys the last one counts. A lone surrogate becomes U+FFFD.
 
     Raises:
         InvalidJSON: It is no JSON document.

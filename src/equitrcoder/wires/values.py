@@ -1,6 +1,7 @@
 """What passes between a wire and everything above it: answers read, and conversations to send.
 
-A wire turns bytes into a `Turn` and a `Conversation` into a `WireRequest`. Nothing here does I/O or knows a provider's name.
+A wire turns bytes into a `Turn` and a `Conversation` into a `WireRequest`. Nothing here does I/O or knows a provider's
+name.
 """
 
 from __future__ import annotations
@@ -210,7 +211,10 @@ class Wire(Protocol):
         *,
         origin: str,
     ) -> WireRequest:
-        """Build the request. `origin` is the row's name: native messages of that row are echoed, others rebuilt from plain."""
+        """Build the request.
+
+        `origin` is the row's name: native messages of that row are echoed, others are rebuilt from their plain side.
+        """
         ...
 
     def read_response(self, body: bytes, *, status: int = 200) -> Turn:

@@ -138,7 +138,9 @@ class ReceivedRequest:
     received_at: float
     """`time.monotonic()` when the last byte had come."""
     answered_at: float | None = None
-    """`time.monotonic()` when the whole answer had been handed to the system; None before, or when that never came."""
+    """`time.monotonic()` when the last bytes of the answer were sent; None before, and when it was broken off."""
+    hung_up_at: float | None = None
+    """`time.monotonic()` when it was seen that the other side had gone in mid-answer; None when it has not."""
 
     @property
     def streaming(self) -> bool:
@@ -200,9 +202,7 @@ def by_turn(replies: Sequence[Reply]) -> ScriptFunction:
 
     def reply(request: ReceivedRequest) -> Reply:
         if request.turn >= len(replies):
-            raise ScriptExhausted(
-                f"the script has {len(replies)} replies; this request asks for number {request.turn + 1}"
-            )
+            raise ScriptExhausted(f"the script has {len(replies)} replies, but this is turn {request.turn + 1}")
         return replies[request.turn]
 
     return reply

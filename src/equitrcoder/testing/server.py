@@ -5,26 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
 from equitrcoder.testing import http11, openai_chat
-from equitrcoder.testing.faults import Plan, Renderer, Step, plan
+from equitrcoder.testing.delivery import Gate, HungUp, Over, deliver
+from equitrcoder.testing.faults import Plan, Renderer, plan
 from equitrcoder.testing.script import Answer as Answer  # for the example below
 from equitrcoder.testing.script import ReceivedRequest, Script, ScriptExhausted, in_order
 
 _RENDERERS: dict[str, Renderer] = {openai_chat.PATH: openai_chat}
 """Wires by the end of the path that asks for them."""
-
-_POLL_WHILE_STALLED_S = 0.05  # only how soon a caller's hang-up during a stall is noticed, never a verdict
-
-
-class _HungUp(Exception):
-    """This connection is over: by order of the script, or because the server closes."""
 
 
 class ScriptedProvider:
@@ -67,11 +61,9 @@ class ScriptedProvider:
         self._script_lock = threading.Lock()
         self._models = tuple(models)
         self._on_request = on_request
-        self._changed = threading.Condition()  # guards requests, errors, connections and the three below
+        self._gate = Gate()
+        self._changed = self._gate.changed  # guards requests, errors and connections
         self._connections: dict[threading.Thread, socket.socket] = {}
-        self._releases = 0
-        self._stalled = 0
-        self._closing = False
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self._port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, name="scripted-provider", daemon=True)
@@ -97,23 +89,36 @@ class ScriptedProvider:
         Raises:
             TimeoutError: They did not in time.
         """
-        self._wait(lambda: self._stalled >= count, timeout_s, f"{count} stalled answers")
+        self._wait(lambda: self._gate.stalled >= count, timeout_s, f"{count} stalled answers")
+
+    def wait_for_hang_ups(self, count: int = 1, timeout_s: float = 10.0) -> list[ReceivedRequest]:
+        """Wait until the other side has gone during so many answers; return their requests.
+
+        A hang-up shows while an answer stalls, and otherwise when bytes can no longer be sent.
+
+        Raises:
+            TimeoutError: It did not in time.
+        """
+
+        def left() -> list[ReceivedRequest]:
+            return [request for request in self.requests if request.hung_up_at is not None]
+
+        self._wait(lambda: len(left()) >= count, timeout_s, f"{count} hang-ups")
+        return left()
 
     def release(self) -> None:
         """Let all answers go on that stand still now."""
-        with self._changed:
-            self._releases += 1
-            self._changed.notify_all()
+        self._gate.release()
 
     def close(self) -> None:
         """End all connections and stop listening; returns when no thread and no socket is left. May be called twice."""
+        self._gate.close()
         with self._changed:
-            self._closing = True
-            self._changed.notify_all()
             connections = dict(self._connections)
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
-            pass  # wakes the acceptor, on every system
-        self._acceptor.join()
+        if self._acceptor.is_alive():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
+                pass  # wakes the acceptor, on every system
+            self._acceptor.join()
         for thread, connection in connections.items():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -150,7 +155,7 @@ class ScriptedProvider:
                 except ConnectionError:  # gone again before it was taken
                     continue
                 with self._changed:
-                    if self._closing:
+                    if self._gate.closing:
                         connection.close()
                         return
                     thread = threading.Thread(
@@ -162,7 +167,7 @@ class ScriptedProvider:
     def _serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            with connection, connection.makefile("rb") as stream, contextlib.suppress(_HungUp, ConnectionError):
+            with connection, connection.makefile("rb") as stream, contextlib.suppress(Over, HungUp, ConnectionError):
                 while self._serve_one(connection, stream):
                     pass
         finally:
@@ -188,7 +193,7 @@ class ScriptedProvider:
     def _received(self, head: http11.RequestHead, body: bytes) -> ReceivedRequest:
         try:
             value = json.loads(body) if body else None
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         now = time.monotonic()
         with self._changed:
@@ -230,74 +235,28 @@ class ScriptedProvider:
         sentence = f"scripted provider, request {request.number} ({request.method} {request.path}): {reason}"
         self._trouble(sentence)
         error = {"message": sentence, "type": "scripted_provider", "param": None, "code": None}
-        return _json_plan(status, openai_chat.render_error(error, streaming=False))
+        body = openai_chat.render_error(error, streaming=False)
+        return _json_plan(status, body, {"x-should-retry": "false"})
 
     def _trouble(self, sentence: str) -> None:
         with self._changed:
             self.errors.append(sentence)
 
     def _carry_out(self, connection: socket.socket, todo: Plan, request: ReceivedRequest, *, keep_alive: bool) -> None:
-        for step in todo.before:
-            self._do(connection, step, chunked=False)
-        connection.sendall(_head(todo, keep_alive=keep_alive))
-        chunked = todo.body_bytes is None
-        for step in todo.steps:
-            self._do(connection, step, chunked=chunked)
-        if chunked:
-            connection.sendall(http11.LAST_CHUNK)
-        request.answered_at = time.monotonic()
+        def answered() -> None:
+            request.answered_at = time.monotonic()
 
-    def _do(self, connection: socket.socket, step: Step, *, chunked: bool) -> None:
-        if isinstance(step, bytes):
-            connection.sendall(http11.chunk(step) if chunked else step)
-        elif step == "stall":
-            self._stall(connection)
-        elif isinstance(step, float | int):
+        try:
+            deliver(connection, todo, self._gate, keep_alive=keep_alive, before_last_bytes=answered)
+        except (HungUp, ConnectionError):
             with self._changed:
-                if self._changed.wait_for(lambda: self._closing, step):
-                    raise _HungUp
-        else:
-            if step == "reset":
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            raise _HungUp
-
-    def _stall(self, connection: socket.socket) -> None:
-        with self._counted_as_stalled() as seen:
-            while not self._closing and self._releases == seen:
-                if _gone(connection):
-                    raise _HungUp
-                self._changed.wait(_POLL_WHILE_STALLED_S)
-            if self._closing:
-                raise _HungUp
-
-    @contextlib.contextmanager
-    def _counted_as_stalled(self) -> Iterator[int]:
-        with self._changed:
-            self._stalled += 1
-            self._changed.notify_all()
-            try:
-                yield self._releases
-            finally:
-                self._stalled -= 1
-                self._changed.notify_all()
+                request.answered_at = None
+                if not self._gate.closing:
+                    request.hung_up_at = time.monotonic()
+                    self._changed.notify_all()
+            raise
 
 
-def _gone(connection: socket.socket) -> bool:
-    """Whether the other side has hung up."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _head(todo: Plan, *, keep_alive: bool) -> bytes:
-    framing = {"transfer-encoding": "chunked"} if todo.body_bytes is None else {"content-length": str(todo.body_bytes)}
-    return http11.head_bytes(
-        todo.status, {**todo.headers, **framing, "connection": "keep-alive" if keep_alive else "close"}
-    )
-
-
-def _json_plan(status: int, body: bytes) -> Plan:
-    return Plan(status=status, headers={"content-type": "application/json"}, steps=(body,), body_bytes=len(body))
+def _json_plan(status: int, body: bytes, headers: Mapping[str, str] = {}) -> Plan:
+    headers = {"content-type": "application/json", **headers}
+    return Plan(status=status, headers=headers, steps=(body,), body_bytes=len(body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import http.client
 import json
 import os
@@ -22,6 +23,7 @@ import openai
 import pytest
 
 from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, Reply, ScriptedProvider, Usage
+from equitrcoder.testing.script_file import read_script
 
 
 def client_of(provider: ScriptedProvider) -> openai.OpenAI:
@@ -370,3 +372,24 @@ def test_the_package_stays_light() -> None:
     code = "import sys, equitrcoder.testing; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"asyncio", "httpx2", "ssl", "orjson", "equitrcoder.agent"}.isdisjoint(loaded)
+
+
+# --- its page
+
+PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+
+
+def blocks(language: str) -> list[str]:
+    return [block.split("```")[0] for block in PAGE.read_text(encoding="utf-8").split(f"```{language}\n")[1:]]
+
+
+@pytest.mark.parametrize("example", blocks("python"))
+def test_the_examples_of_the_page_run(example: str) -> None:
+    exec(compile(example, str(PAGE), "exec"), {})
+
+
+def test_the_script_of_the_page_is_one_and_every_fault_is_named_there() -> None:
+    (script,) = blocks("json")
+    assert callable(read_script(script).script)
+    page = PAGE.read_text(encoding="utf-8")
+    assert [field.name for field in dataclasses.fields(Fault) if f"`{field.name}" not in page] == []

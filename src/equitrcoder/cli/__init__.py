@@ -1,1 +1,18 @@
-"""placeholder"""
+"""The commands. A command parses, calls one function below, and prints."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command `equitrcoder` with the arguments of this process, and exit."""
+    if sys.platform == "win32":
+        sys.stderr.write(
+            "E130 equitrcoder does not run natively on Windows. Fix: run it inside WSL2 "
+            "(wsl --install), where it is the same as on Linux\n"
+        )
+        raise SystemExit(3)
+    from equitrcoder.cli.app import run_app
+
+    raise SystemExit(run_app(sys.argv[1:]))

@@ -1,0 +1,6 @@
+"""`python -m equitrcoder` is the command `equitrcoder`."""
+
+from equitrcoder.cli import main
+
+if __name__ == "__main__":
+    main()

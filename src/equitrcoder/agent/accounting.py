@@ -1,0 +1,183 @@
+"""The books of one run: answers and failed attempts go into the ledger, the budget, the result and the events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equitrcoder.wires.values import Usage
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
+    from equitrcoder.pricing import Price
+    from equitrcoder.providers.client import FailedAttempt, ModelResponse
+    from equitrcoder.records import ToolKind
+    from equitrcoder.wires.values import Turn
+
+    from .budget import Budget, Reservation
+    from .events import RunEvents
+    from .result import RunResult
+
+BYTES_PER_TOKEN_AT_LEAST = 2
+"""For reservations: text of two bytes a token is denser than source code, prose in any script, or base64."""
+
+
+class Accounts:
+    """Keeps the books of one run.
+
+    Args:
+        price: The model's price; None: unpriced.
+        tool_kinds: Kind of each tool offered, by name.
+        prompt_bytes: Size of the system prompt and the tools, for the first reservation.
+    """
+
+    def __init__(
+        self,
+        *,
+        recorder: RunRecorder,
+        events: RunEvents,
+        result: RunResult,
+        budget: Budget,
+        price: Price | None,
+        tool_kinds: dict[str, ToolKind],
+        prompt_bytes: int,
+    ) -> None:
+        self._recorder = recorder
+        self._events = events
+        self._result = result
+        self._budget = budget
+        self._price = price
+        self._tool_kinds = tool_kinds
+        self._tokens_known = 0
+        self._bytes_since = prompt_bytes
+        self._reservation: Reservation | None = None
+
+    def add_to_prompt(self, size_bytes: int) -> None:
+        """Say how much the next prompt has grown since the last answer."""
+        self._bytes_since += size_bytes
+
+    def reserve(self, output_limit_tokens: int | None) -> Reservation:
+        """Set aside what the next call may cost; raises BudgetExceeded."""
+        self._reservation = self._budget.reserve(
+            self._price,
+            input_tokens=self._tokens_known + self._bytes_since // BYTES_PER_TOKEN_AT_LEAST,
+            output_limit_tokens=output_limit_tokens,
+        )
+        return self._reservation
+
+    def record_answer(self, response: ModelResponse) -> tuple[RecordedCall, ...]:
+        """Write one answer to the ledger, then count it and tell of it."""
+        self._result.steps_taken += 1
+        cost = self._cost(response.turn.usage)
+        recorded = self._recorder.record_turn(
+            response.turn,
+            step=self._result.steps_taken,
+            duration_ms=response.duration_ms,
+            time_to_first_byte_ms=response.time_to_first_byte_ms,
+            attempts=response.attempts,
+            cost_nanousd=cost,
+            price_version=self._price.version if self._price else None,
+            tool_kinds=self._tool_kinds,
+        )
+        self._count(response.turn, cost)
+        self._tell(response, cost, len(recorded))
+        for call in recorded:
+            self._announce(call)
+        return recorded
+
+    def record_failed_attempt(self, failed: FailedAttempt) -> None:
+        """Write an attempt that gave no answer to the ledger; what it is known to have cost counts."""
+        error, partial = failed.error, failed.error.partial
+        usage: Usage = partial.usage if partial is not None else Usage()
+        cost = self._cost(usage)
+        if self._reservation is not None:
+            self._reservation.spend(cost, usage)
+        self._result.cost_nanousd += cost or 0
+        self._recorder.request_failed(
+            step=self._result.steps_taken + 1,
+            attempt=failed.attempt,
+            error_type=error.error_type,
+            message=error.message,
+            status=error.status,
+            wait_s=failed.wait_s,
+            cost_nanousd=cost,
+        )
+        self._events.emit(
+            "request.failed",
+            attempt=failed.attempt,
+            wait_s=failed.wait_s,
+            error={"type": error.error_type, "code": error.code, "message": error.message, "status": error.status},
+        )
+
+    def record_cancelled_request(self) -> None:
+        """Write down that the run was stopped while the provider was answering."""
+        self._recorder.request_failed(
+            step=self._result.steps_taken + 1,
+            attempt=1,
+            error_type="cancelled",
+            message="the run was stopped while the provider was answering",
+        )
+
+    def _cost(self, usage: Usage) -> int | None:
+        if self._price is None or usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        from equitrcoder.pricing import cost_nanousd
+
+        return cost_nanousd(self._price, usage)
+
+    def _count(self, turn: Turn, cost: int | None) -> None:
+        result, usage = self._result, turn.usage
+        result.input_tokens += usage.input_tokens or 0
+        result.cached_read_tokens += usage.cached_read_tokens or 0
+        result.output_tokens += usage.output_tokens or 0
+        result.reasoning_tokens += usage.reasoning_tokens or 0
+        result.cost_nanousd += cost or 0
+        result.unpriced_turns += cost is None
+        if usage.input_tokens is not None:
+            self._tokens_known = usage.input_tokens + (usage.output_tokens or 0)
+            self._bytes_since = 0
+        if self._reservation is not None:
+            self._reservation.spend(cost, usage)
+        if self._budget.take_warning():
+            self._events.emit(
+                "budget.warned",
+                spent_nanousd=self._budget.spent_nanousd,
+                limit_nanousd=self._budget.limit_nanousd,
+            )
+
+    def _tell(self, response: ModelResponse, cost: int | None, calls: int) -> None:
+        turn = response.turn
+        self._events.emit(
+            "turn.finished",
+            step=self._result.steps_taken,
+            model=turn.model_answered,
+            text=turn.text,
+            finish=turn.finish,
+            calls=calls,
+            tokens={
+                "input": turn.usage.input_tokens,
+                "cached": turn.usage.cached_read_tokens,
+                "output": turn.usage.output_tokens,
+                "reasoning": turn.usage.reasoning_tokens,
+            },
+            cost_nanousd=cost,
+            duration_ms=round(response.duration_ms, 3),
+            attempts=response.attempts,
+        )
+
+    def _announce(self, call: RecordedCall) -> None:
+        wire_call = call.call
+        by_provider = wire_call.kind != "client"
+        self._events.emit(
+            "call.requested",
+            call_uid=call.call_uid,
+            provider_call_id=wire_call.id,
+            step=call.step,
+            position=call.position,
+            tool_name=wire_call.name,
+            arguments=wire_call.arguments if isinstance(wire_call.arguments, dict) else None,
+            arguments_raw=wire_call.arguments if isinstance(wire_call.arguments, str) else None,
+            executed_by="provider" if by_provider else "client",
+        )
+        if by_provider:
+            self._result.calls += 1
+            self._result.failed_calls += wire_call.error is not None

@@ -1,0 +1,137 @@
+"""Who may run a call: the mode decides, and where it says "ask", a callback answers.
+
+Source: DESIGN.md section 6 (approvals).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from equitrcoder import policy
+from equitrcoder.errors import ApprovalNeeded
+from equitrcoder.records import JSON, Approval
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
+    from equitrcoder.tools.toolbox import ValidCall
+
+    from .events import RunEvents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """What somebody is asked to allow."""
+
+    call_uid: str
+    tool_name: str
+    arguments: dict[str, JSON]
+    effect: str
+    """"write" or "command"."""
+    subject: str
+    """The path or the command line."""
+    preview: str
+    """The diff of a write, or the whole command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswer:
+    """What they said."""
+
+    granted: bool
+    reason: str = ""
+    """Told to the model when it was not granted."""
+    by: str = "user"
+
+
+Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[ApprovalAnswer]]
+
+
+class Approvals:
+    """Decides calls of one run; questions are asked one at a time, in the order of the calls.
+
+    Args:
+        mode: The approval mode.
+        approver: Answers questions; None: there is nobody to ask.
+        preview: Shows what a call would do.
+    """
+
+    def __init__(
+        self, mode: policy.Mode, approver: Approver | None, *, preview: Callable[[ValidCall], str], events: RunEvents
+    ) -> None:
+        self.mode: policy.Mode = mode
+        self._approver = approver
+        self._preview = preview
+        self._events = events
+        self._one_at_a_time = asyncio.Lock()
+
+    async def decide(
+        self, call: RecordedCall, valid: ValidCall, recorder: RunRecorder
+    ) -> tuple[Approval, ApprovalAnswer | None]:
+        """Whether a call may run.
+
+        Returns:
+            How it was decided (`auto`, `granted` or `denied`), and the answer where there was one.
+
+        Raises:
+            ApprovalNeeded: The mode says "ask" and there is nobody to ask.
+        """
+        decision = policy.decide(self.mode, valid.effect)
+        if decision == "allow":
+            return "auto", None
+        if decision == "deny":
+            answer = ApprovalAnswer(
+                granted=False, reason=f'the approval mode is "{self.mode}"', by=f"policy {self.mode}"
+            )
+            recorder.approval(call, decision="denied", by=answer.by, reason=answer.reason, waited_ms=0.0)
+            return "denied", answer
+        answer = await self._ask(call, valid, recorder)
+        return ("granted" if answer.granted else "denied"), answer
+
+    async def _ask(self, call: RecordedCall, valid: ValidCall, recorder: RunRecorder) -> ApprovalAnswer:
+        asked_at = time.monotonic()
+        self._events.emit(
+            "approval.needed",
+            call_uid=call.call_uid,
+            tool_name=valid.name,
+            arguments=valid.arguments,
+            effect=valid.effect,
+            subject=valid.subject,
+        )
+        if self._approver is None:
+            raise ApprovalNeeded(
+                f'{valid.name} "{valid.subject}" needs approval and there is no terminal.',
+                hint="--approve all, or run it interactively",
+            )
+        async with self._one_at_a_time:
+            answer = await self._approver(
+                ApprovalRequest(
+                    call_uid=call.call_uid,
+                    tool_name=valid.name,
+                    arguments=valid.arguments,
+                    effect=valid.effect,
+                    subject=valid.subject,
+                    preview=self._preview(valid),
+                )
+            )
+        waited_ms = (time.monotonic() - asked_at) * 1000
+        decision = "granted" if answer.granted else "denied"
+        recorder.approval(
+            call,
+            decision="granted" if answer.granted else "denied",
+            by=answer.by,
+            reason=answer.reason,
+            waited_ms=waited_ms,
+        )
+        self._events.emit(
+            "approval.given",
+            call_uid=call.call_uid,
+            decision=decision,
+            by=answer.by,
+            reason=answer.reason,
+            waited_ms=round(waited_ms, 1),
+        )
+        return answer

@@ -1,0 +1,205 @@
+"""The way of the calls of one answer: validate, approve, start in the ledger, run, close in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from equitrcoder.errors import ApprovalNeeded
+from equitrcoder.records import JSON, Approval, Outcome
+from equitrcoder.tools import InvalidCall, ToolResult
+from equitrcoder.wires.values import ResultForModel
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
+    from equitrcoder.tools.toolbox import Toolbox, ValidCall
+
+    from .approvals import ApprovalAnswer, Approvals
+    from .events import RunEvents
+    from .result import RunResult
+
+PARALLEL_CALLS = 32
+"""Calls of one answer that run at the same moment; the rest wait in order."""
+
+
+class CallRunner:
+    """Carries out the calls of a run; every one of them is closed in the ledger, whatever happens to it."""
+
+    def __init__(
+        self,
+        *,
+        toolbox: Toolbox,
+        recorder: RunRecorder,
+        approvals: Approvals,
+        events: RunEvents,
+        result: RunResult,
+    ) -> None:
+        self._toolbox = toolbox
+        self._recorder = recorder
+        self._approvals = approvals
+        self._events = events
+        self._result = result
+        self._places = asyncio.Semaphore(PARALLEL_CALLS)
+        self.guard = LoopGuard()
+
+    async def run_all(self, calls: Sequence[tuple[RecordedCall, str]]) -> tuple[ResultForModel, ...]:
+        """Run the calls of one answer, in parallel.
+
+        Args:
+            calls: Each with the id that its result carries, in the order of the answer.
+
+        Returns:
+            Their results, in the same order.
+
+        Raises:
+            ApprovalNeeded: One needs approval and there is nobody to ask; the others were cancelled.
+        """
+        self.guard.next_answer()
+        if len(calls) == 1:
+            return (await self._run(*calls[0]),)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._run_in_turn(call, wire_id)) for call, wire_id in calls]
+        except BaseExceptionGroup as several:
+            needed, rest = several.split(ApprovalNeeded)
+            if rest is None and needed is not None:
+                raise needed.exceptions[0] from None
+            raise
+        return tuple(task.result() for task in tasks)
+
+    async def _run_in_turn(self, call: RecordedCall, wire_id: str) -> ResultForModel:
+        async with self._places:
+            return await self._run(call, wire_id)
+
+    async def _run(self, call: RecordedCall, wire_id: str) -> ResultForModel:
+        approval: Approval = "auto"
+        try:
+            valid = self._toolbox.validate(call.call.name, call.call.arguments)
+        except InvalidCall as error:
+            result = _refused("invalid", error.error_type, error.message)
+        else:
+            approval, answer = await self._decide(call, valid)
+            if approval == "denied":
+                result = _denied(answer)
+            else:
+                return await self._carry_out(call, wire_id, valid, approval)
+        return self._settle(call, wire_id, result, duration_ms=None, approval=approval)
+
+    async def _decide(self, call: RecordedCall, valid: ValidCall) -> tuple[Approval, ApprovalAnswer | None]:
+        try:
+            return await self._approvals.decide(call, valid, self._recorder)
+        except ApprovalNeeded as needed:
+            self._close(call, _refused("denied", "approval_needed", needed.message), duration_ms=None, approval="asked")
+            raise
+
+    async def _carry_out(
+        self, call: RecordedCall, wire_id: str, valid: ValidCall, approval: Approval
+    ) -> ResultForModel:
+        self._recorder.start(call, sandbox=valid.sandbox, approval=approval)
+        self._events.emit(
+            "call.started",
+            call_uid=call.call_uid,
+            tool_name=valid.name,
+            subject=valid.subject,
+            sandbox=valid.sandbox,
+        )
+        started = time.monotonic()
+        try:
+            result = await self._toolbox.run(valid)
+        except asyncio.CancelledError:
+            stopped = _refused("cancelled", "cancelled", "the run was stopped while this call was running")
+            self._close(call, stopped, duration_ms=_since(started), approval=approval)
+            raise
+        return self._settle(call, wire_id, result, duration_ms=_since(started), approval=approval)
+
+    def _settle(
+        self, call: RecordedCall, wire_id: str, result: ToolResult, *, duration_ms: float | None, approval: Approval
+    ) -> ResultForModel:
+        """Close a call and say what the model is told; the ledger holds the same text, also a warning about a loop."""
+        if result.outcome != "success":
+            times = self.guard.failed(call)
+            if times >= LoopGuard.WARN_AT:
+                note = f"\n[This same call has failed {times} times in a row. Change something, or end and say why.]"
+                result = replace(result, text=result.text + note)
+        self._close(call, result, duration_ms=duration_ms, approval=approval)
+        return ResultForModel(
+            wire_id=wire_id, name=call.call.name, text=result.text, is_error=result.outcome != "success"
+        )
+
+    def _close(self, call: RecordedCall, result: ToolResult, *, duration_ms: float | None, approval: Approval) -> None:
+        cut = result.full_bytes is not None
+        self._recorder.close_call(
+            call,
+            outcome=result.outcome,
+            result=result.text,
+            result_metadata=result.metadata or None,
+            error_type=result.error_type,
+            error_message=result.error_message,
+            duration_ms=duration_ms,
+            result_bytes=result.full_bytes,
+            result_sha256=result.full_sha256,
+            truncated_to=len(result.text.encode("utf-8", "replace")) if cut else None,
+            approval=approval,
+        )
+        self._result.calls += 1
+        self._result.failed_calls += result.outcome != "success"
+        self._events.emit(
+            "call.finished",
+            call_uid=call.call_uid,
+            tool_name=call.call.name,
+            outcome=result.outcome,
+            duration_ms=None if duration_ms is None else round(duration_ms, 3),
+            result_bytes=result.full_bytes if cut else len(result.text.encode("utf-8", "replace")),
+            truncated=cut,
+            metadata=result.metadata,
+            error=_error_of(result),
+        )
+
+
+def _since(started: float) -> float:
+    return (time.monotonic() - started) * 1000
+
+
+def _refused(outcome: Outcome, error_type: str, message: str) -> ToolResult:
+    return ToolResult(text=message, outcome=outcome, error_type=error_type, error_message=message)
+
+
+def _denied(answer: ApprovalAnswer | None) -> ToolResult:
+    reason = answer.reason if answer and answer.reason else "no reason was given"
+    who = answer.by if answer else "the user"
+    return _refused("denied", "denied", f"This call was denied by {who}: {reason}. Nothing was done.")
+
+
+def _error_of(result: ToolResult) -> dict[str, JSON] | None:
+    if result.outcome == "success":
+        return None
+    return {"type": result.error_type, "message": result.error_message}
+
+
+class LoopGuard:
+    """Notices a model that makes the same failing call in answer after answer."""
+
+    WARN_AT = 3
+    STOP_AT = 5
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+        self._now: dict[str, int] = {}
+
+    def next_answer(self) -> None:
+        """Begin with the calls of another answer."""
+        self._before, self._now = self._now, {}
+
+    def failed(self, call: RecordedCall) -> int:
+        """Count a failed call; return in how many answers in a row the same call has failed."""
+        key = f"{call.call.name} {call.call.arguments!r}"
+        self._now[key] = self._before.get(key, 0) + 1
+        return self._now[key]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether some call has failed as often as is bearable."""
+        return max(self._now.values(), default=0) >= self.STOP_AT

@@ -1,0 +1,293 @@
+"""One run: a prompt, turns and tools until the model is done or something stops it.
+
+Everything that happens is in the ledger before the next thing happens, and a run always ends with `run_finished`,
+whichever way it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from equitrcoder.errors import RunStopped, StepLimitReached, TimeLimitReached
+from equitrcoder.providers.client import ModelRequest
+from equitrcoder.records import RunStatus
+from equitrcoder.wires.values import (
+    AssistantMessage,
+    Conversation,
+    EchoedCall,
+    RequestOptions,
+    ToolResults,
+    Turn,
+    UserMessage,
+)
+
+from .ending import error_type_of, exit_code_of, sentence_of, status_of
+from .middleware import ModelMiddleware, TurnTracker, compose
+from .prompts import FAILED_MARK
+from .result import CheckResult, RunResult
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
+    from equitrcoder.providers.choice import ModelChoice
+    from equitrcoder.providers.client import FailedAttempt, ModelClient, ModelResponse
+    from equitrcoder.sandbox import Sandbox
+    from equitrcoder.tools.toolbox import Toolbox
+    from equitrcoder.wires.values import Delta
+
+    from .accounting import Accounts
+    from .calls import CallRunner
+    from .events import RunEvents
+
+CHECK_OUTPUT_BYTES = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLimits:
+    """What stops a run that goes on for too long."""
+
+    max_turns: int = 100
+    max_time_s: float | None = None
+    output_limit_tokens: int | None = None
+    check_timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParts:
+    """Everything that one run works with; `agent.setup` puts it together."""
+
+    choice: ModelChoice
+    client: ModelClient
+    conversation: Conversation
+    toolbox: Toolbox
+    sandbox: Sandbox
+    recorder: RunRecorder
+    accounts: Accounts
+    runner: CallRunner
+    events: RunEvents
+    result: RunResult
+    limits: RunLimits
+    stream: bool = True
+    reasoning_effort: str | None = None
+    check: str | None = None
+    middleware: Sequence[ModelMiddleware] = ()
+
+
+class AgentRun:
+    """Runs one task to its end."""
+
+    def __init__(self, parts: RunParts) -> None:
+        self._parts = parts
+        self.result = parts.result
+        self._tracker = TurnTracker(parts.accounts.record_answer)
+        tracking = [self._tracker.middleware] if parts.choice.provider.capture == "middleware" else []
+        self._model = compose(self._ask_provider, [*parts.middleware, *tracking])
+        self._seen_ids: set[str] = set()
+        self._partial_text: list[str] = []
+
+    async def execute(self, task: str) -> RunResult:
+        """Work on `task` until the model is done, and close the run in the ledger.
+
+        Returns:
+            The result; its status is `completed`, or `failed` when the model reported failure or the check failed.
+
+        Raises:
+            RunStopped: A limit, the budget or a missing approval ended the run; `result` is with it.
+            ProviderError: The provider gave no usable answer.
+            asyncio.CancelledError: The task was cancelled; the run stands in the ledger as `cancelled`.
+        """
+        started = time.monotonic()
+        status: RunStatus = "failed"
+        error: BaseException | None = None
+        try:
+            status = await self._within_time(task)
+        except BaseException as raised:
+            error, status = raised, status_of(raised)
+            if isinstance(raised, RunStopped):
+                raised.result = self.result
+            raise
+        finally:
+            self.result.duration_ms = (time.monotonic() - started) * 1000
+            self._end(status, error)
+        return self.result
+
+    async def _within_time(self, task: str) -> RunStatus:
+        limit_s = self._parts.limits.max_time_s
+        try:
+            async with asyncio.timeout(limit_s) as deadline:
+                return await self._work(task)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise TimeLimitReached(
+                f"The run took longer than {limit_s:g} s. Work is kept.", hint="a larger --max-time"
+            ) from None
+
+    async def _work(self, task: str) -> RunStatus:
+        self._parts.recorder.message(role="user", text=task)
+        self._say(UserMessage(text=task), size=len(task))
+        status = await self._converse()
+        if status == "completed" and self._parts.check:
+            status = await self._run_check(self._parts.check)
+        return status
+
+    async def _converse(self) -> RunStatus:
+        while True:
+            turn, recorded = await self._next_turn()
+            calls = self._echo(turn, recorded)
+            if calls:
+                results = await self._parts.runner.run_all(calls)
+                self._say(ToolResults(results=results), size=sum(len(result.text) for result in results))
+                self._check_not_stuck()
+            elif turn.stop != "paused":
+                return self._conclude(turn)
+
+    async def _next_turn(self) -> tuple[Turn, tuple[RecordedCall, ...]]:
+        parts = self._parts
+        self._check_turns_left()
+        reservation = parts.accounts.reserve(parts.limits.output_limit_tokens)
+        self._partial_text.clear()
+        try:
+            options = RequestOptions(
+                model=parts.choice.model,
+                stream=parts.stream,
+                output_limit_tokens=reservation.output_limit_tokens,
+                reasoning_effort=parts.reasoning_effort,
+            )
+            response = await self._model(
+                ModelRequest(conversation=parts.conversation, tools=parts.toolbox.specs, options=options)
+            )
+            if parts.choice.provider.capture == "native":
+                self._tracker.record(response)
+        finally:
+            reservation.release()
+        return response.turn, self._tracker.take_calls()
+
+    async def _ask_provider(self, request: ModelRequest) -> ModelResponse:
+        try:
+            return await self._parts.client.ask(
+                request, on_delta=self._note_delta, on_failed_attempt=self._note_failed_attempt
+            )
+        except asyncio.CancelledError:
+            self._parts.accounts.record_cancelled_request()
+            raise
+
+    def _note_delta(self, delta: Delta) -> None:
+        if delta.kind == "text":
+            self._partial_text.append(delta.text)
+        self._parts.events.emit("text.delta", text=delta.text, kind=delta.kind)
+
+    def _note_failed_attempt(self, failed: FailedAttempt) -> None:
+        self._partial_text.clear()
+        self._parts.accounts.record_failed_attempt(failed)
+
+    def _check_turns_left(self) -> None:
+        if self.result.steps_taken >= self._parts.limits.max_turns:
+            raise StepLimitReached(
+                f"The run took {self.result.steps_taken} turns, as many as it may. Work is kept.",
+                hint="a larger --max-turns",
+            )
+
+    def _check_not_stuck(self) -> None:
+        if self._parts.runner.guard.stuck:
+            raise StepLimitReached(
+                f"The model repeated the same failing call {self._parts.runner.guard.STOP_AT} times. Work is kept.",
+                hint="look at it with: equitrcoder show last; then say the task differently",
+                code="E206",
+            )
+
+    def _say(self, message: UserMessage | ToolResults, *, size: int) -> None:
+        self._parts.conversation.messages.append(message)
+        self._parts.accounts.add_to_prompt(size)
+
+    def _echo(self, turn: Turn, recorded: tuple[RecordedCall, ...]) -> list[tuple[RecordedCall, str]]:
+        """Append the answer to the conversation; return the calls that are ours to run, with the ids that go back."""
+        calls = [(call, self._wire_id(call)) for call in recorded if call.call.kind == "client"]
+        echoed = tuple(
+            EchoedCall(
+                wire_id=wire_id,
+                name=call.call.name,
+                arguments=call.call.arguments if isinstance(call.call.arguments, dict) else None,
+                index=call.call.index,
+            )
+            for call, wire_id in calls
+        )
+        origin = self._parts.choice.provider.name
+        self._parts.conversation.messages.append(
+            AssistantMessage(text=turn.text, calls=echoed, native=turn.native, origin=origin)
+        )
+        return calls
+
+    def _wire_id(self, call: RecordedCall) -> str:
+        """The provider's id, or one of ours where that is missing or was used before in this conversation."""
+        wire_id = call.call.id
+        if not wire_id or wire_id in self._seen_ids:
+            wire_id = f"call_{call.call_uid.lower()}"
+        self._seen_ids.add(wire_id)
+        return wire_id
+
+    def _conclude(self, turn: Turn) -> RunStatus:
+        result = self.result
+        result.response = turn.text or turn.refusal or ""
+        if turn.stop in ("refusal", "filtered"):
+            result.error = f"the model refused: {turn.refusal or turn.finish or 'no reason given'}"
+        elif turn.stop == "length":
+            result.error = "the answer was cut at the output limit"
+        elif turn.text.lstrip().startswith(FAILED_MARK):
+            result.error = "the model reported failure"
+        return "failed" if result.error else "completed"
+
+    async def _run_check(self, command: str) -> RunStatus:
+        parts = self._parts
+        parts.events.emit("check.started", command=command)
+        done = await parts.sandbox.run(
+            command, timeout_s=parts.limits.check_timeout_s, output_limit_bytes=CHECK_OUTPUT_BYTES
+        )
+        passed = done.exit_code == 0 and not done.timed_out
+        how = "passed" if passed else "timed out" if done.timed_out else f"failed (exit {done.exit_code})"
+        output = done.output.decode("utf-8", "replace")
+        self.result.check = CheckResult(
+            command=command, passed=passed, exit_code=done.exit_code, output=output, duration_ms=done.duration_ms
+        )
+        parts.recorder.message(role="check", text=f"{command}\n{how}\n{output}")
+        parts.events.emit(
+            "check.finished",
+            command=command,
+            passed=passed,
+            exit_code=done.exit_code,
+            output=output,
+            duration_ms=round(done.duration_ms, 3),
+        )
+        if not passed:
+            self.result.error = f"check {how}: {command}"
+        return "completed" if passed else "failed"
+
+    def _end(self, status: RunStatus, error: BaseException | None) -> None:
+        result = self.result
+        result.status = status
+        if error is not None:
+            result.error = sentence_of(error)
+        if not result.response:
+            result.response = "".join(self._partial_text)
+        self._parts.recorder.finish(
+            status=status, response=result.response or None, error=result.error, error_type=error_type_of(error)
+        )
+        self._parts.events.emit(
+            "run.finished",
+            status=status,
+            exit_code=exit_code_of(status, error),
+            response=result.response,
+            error=None if result.error is None else {"type": error_type_of(error), "message": result.error},
+            totals={
+                "turns": result.steps_taken,
+                "calls": result.calls,
+                "failed_calls": result.failed_calls,
+                "tokens": result.token_usage,
+                "cost_nanousd": result.cost_nanousd,
+                "unpriced_turns": result.unpriced_turns,
+                "duration_ms": round(result.duration_ms, 3),
+            },
+        )

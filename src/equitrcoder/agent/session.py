@@ -1,0 +1,257 @@
+"""A session: one repository, one model and one conversation, over any number of runs.
+
+It puts the parts of a run together, from the settings; everything it opens, it closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equitrcoder import policy
+from equitrcoder.errors import UsageError
+from equitrcoder.ledger.ledger import Ledger
+from equitrcoder.ledger.redaction import Redactor, secret_values
+from equitrcoder.pricing import find_price
+from equitrcoder.providers.choice import ModelChoice, choose_model
+from equitrcoder.providers.client import ModelClient
+from equitrcoder.records import new_ulid
+from equitrcoder.sandbox import Sandbox, choose_sandbox
+from equitrcoder.settings import Settings, state_dir
+from equitrcoder.tools import Toolbox, Workspace
+from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults
+
+from .accounting import Accounts
+from .approvals import Approvals, Approver
+from .budget import Budget
+from .calls import CallRunner
+from .events import EventSink, RunEvents
+from .loop import AgentRun, RunLimits, RunParts
+from .middleware import ModelMiddleware
+from .prompts import system_prompt
+from .result import RunResult
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.recorder import RunRecorder
+    from equitrcoder.pricing import Price
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """What a face (command line, API) decides for a session beside the settings."""
+
+    interactive: bool = False
+    """Whether there is a person at a terminal: the approval mode defaults to `ask`."""
+    sink: EventSink | None = None
+    approver: Approver | None = None
+    on_notice: Callable[[str], None] | None = None
+    """Told one line at a time what a person should know: an alias, a default that was taken, trouble of the ledger."""
+    middleware: Sequence[ModelMiddleware] = ()
+
+
+class Session:
+    """Runs tasks in one repository, keeping the conversation.
+
+    Example:
+        >>> async def fix(settings, environ):
+        ...     async with Session(Path("."), settings, environ) as session:
+        ...         print(await session.run("make the failing test pass"))
+    """
+
+    def __init__(
+        self,
+        repo: Path,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        model: str | None = None,
+        options: SessionOptions | None = None,
+    ) -> None:
+        if not repo.is_dir():
+            raise UsageError(f"{repo} is not a folder.", hint="name the repository with --repo DIR")
+        self._options = options or SessionOptions()
+        self.settings = settings
+        self.repo = repo.resolve()
+        self.session_id = new_ulid()
+        self.choice: ModelChoice = choose_model(settings, environ, model)
+        self.price: Price | None = find_price(self.choice.provider.name, self.choice.model, settings.prices)
+        self.budget = Budget(
+            dollars=settings.budget, tokens=settings.max_tokens, allow_unpriced=settings.allow_unpriced
+        )
+        self.budget.check_priced(self.price, self.choice.model_requested)
+        self.redactor = Redactor(secret_values(environ, extra=[self.choice.key or "", settings.ai_api_key or ""]))
+        state = state_dir(environ)
+        self.ledger = Ledger(
+            state, redactor=self.redactor, durability=settings.durability, on_trouble=self._options.on_notice
+        )
+        self.sandbox: Sandbox = choose_sandbox(
+            settings.sandbox,
+            self.repo,
+            environ=environ,
+            network=settings.network,
+            env_passthrough=settings.env_passthrough,
+            readable=settings.readable_paths,
+            hidden=[state],
+        )
+        self.approve: policy.Mode = settings.approve or policy.default_mode(
+            self._options.interactive, self.sandbox.level
+        )
+        self._workspace = Workspace.open(self.repo, hidden=[state])
+        self._toolbox = Toolbox(self._workspace, self.sandbox)
+        self._client = ModelClient(
+            self.choice,
+            idle_timeout_s=settings.idle_timeout_s,
+            deadline_s=settings.request_timeout_s,
+            max_attempts=settings.max_attempts,
+        )
+        self._conversation = Conversation(
+            system=system_prompt(
+                self.repo, sandbox=self.sandbox.level, network=settings.network, approvals=self.approve
+            )
+        )
+        self._say_what_was_decided()
+
+    def _say_what_was_decided(self) -> None:
+        notify = self._options.on_notice
+        if notify is None:
+            return
+        for warning in self.settings.warnings:
+            notify(warning)
+        if self.choice.alias_of:
+            notify(
+                f"{self.choice.alias_of} is no longer offered; {self.choice.provider.name}/{self.choice.model} "
+                "is used in its place"
+            )
+        if self.settings.approve is None and self.sandbox.level == "none" and not self._options.interactive:
+            notify("no sandbox here: writes are free, commands need approval (--approve all lets them run)")
+
+    async def run(self, task: str, *, check: str | None = None) -> RunResult:
+        """Work on one task.
+
+        Args:
+            task: What to do.
+            check: A command that must pass in the end.
+
+        Raises:
+            RunStopped, ProviderError, LedgerError: See `AgentRun.execute`.
+        """
+        if not task.strip():
+            raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
+        self._mend_conversation()
+        recorder = self._start(task)
+        result = RunResult(run_id=recorder.run_id, session_id=self.session_id)
+        events = RunEvents(
+            self._options.sink,
+            run=recorder.run_id,
+            agent="single",
+            provider=self.choice.provider.name,
+            redactor=self.redactor,
+        )
+        self._announce(events, task)
+        return await AgentRun(self._parts(recorder, result, events, check)).execute(task)
+
+    def _start(self, task: str) -> RunRecorder:
+        choice = self.choice
+        return self.ledger.start_run(
+            provider=choice.provider.name,
+            model_requested=choice.model_requested,
+            repo_path=str(self.repo),
+            task=task,
+            capture=choice.provider.capture,
+            session_id=self.session_id,
+            system=self._conversation.system,
+            settings={
+                "model": choice.model,
+                "approve": self.approve,
+                "sandbox": self.sandbox.level,
+                "network": self.settings.network,
+                "budget": self.settings.budget,
+                "max_turns": self.settings.max_turns,
+                "stream": self.settings.stream,
+            },
+        )
+
+    def _announce(self, events: RunEvents, task: str) -> None:
+        events.emit(
+            "run.started",
+            session=self.session_id,
+            task=task,
+            repo=str(self.repo),
+            model=self.choice.model,
+            model_requested=self.choice.model_requested,
+            alias_of=self.choice.alias_of,
+            sandbox=self.sandbox.level,
+            approve=self.approve,
+            budget=self.settings.budget,
+        )
+
+    def _parts(self, recorder: RunRecorder, result: RunResult, events: RunEvents, check: str | None) -> RunParts:
+        specs = self._toolbox.specs
+        approvals = Approvals(self.approve, self._options.approver, preview=self._toolbox.preview, events=events)
+        return RunParts(
+            choice=self.choice,
+            client=self._client,
+            conversation=self._conversation,
+            toolbox=self._toolbox,
+            sandbox=self.sandbox,
+            recorder=recorder,
+            accounts=Accounts(
+                recorder=recorder,
+                events=events,
+                result=result,
+                budget=self.budget,
+                price=self.price,
+                tool_kinds={spec.name: self._toolbox.kind(spec.name) for spec in specs},
+                prompt_bytes=self._prompt_bytes(),
+            ),
+            runner=CallRunner(
+                toolbox=self._toolbox, recorder=recorder, approvals=approvals, events=events, result=result
+            ),
+            events=events,
+            result=result,
+            limits=RunLimits(
+                max_turns=self.settings.max_turns,
+                max_time_s=self.settings.max_time_s,
+                output_limit_tokens=self.settings.output_limit_tokens,
+            ),
+            stream=self.settings.stream,
+            reasoning_effort=self.settings.reasoning_effort,
+            check=check,
+            middleware=self._options.middleware,
+        )
+
+    def _prompt_bytes(self) -> int:
+        """Size of what the next request holds already: system prompt, tools, and the conversation so far."""
+        if self.budget.limit_nanousd is None and self.budget.limit_tokens is None:
+            return 0  # nothing is reserved, so nobody asks
+        size = len(self._conversation.system)
+        size += sum(len(spec.description) + len(str(spec.parameters)) for spec in self._toolbox.specs)
+        return size + sum(len(str(message)) for message in self._conversation.messages)
+
+    def _mend_conversation(self) -> None:
+        """Answer the calls of a run that was stopped in the middle: a provider refuses calls without results."""
+        messages = self._conversation.messages
+        if messages and isinstance(messages[-1], AssistantMessage) and messages[-1].calls:
+            messages.append(
+                ToolResults(
+                    results=tuple(
+                        ResultForModel(wire_id=call.wire_id, name=call.name, text="The run was stopped.", is_error=True)
+                        for call in messages[-1].calls
+                    )
+                )
+            )
+
+    async def aclose(self) -> None:
+        """End what the session opened; the ledger's index has everything when this returns."""
+        await self._client.aclose()
+        await self.sandbox.aclose()
+        self._workspace.close()
+        self.ledger.close()
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()

@@ -1,0 +1,123 @@
+"""The command `equitrcoder`: its subcommands (loaded when used), and the one place where errors become words and codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+
+import click
+
+from equitrcoder.errors import EquitrError
+
+COMMANDS = {
+    "run": ("equitrcoder.cli.run", "Work on one task, headless."),
+    "demo": ("equitrcoder.cli.demo", "See it work: no key, no network."),
+    "runs": ("equitrcoder.cli.runs", "List runs, newest first."),
+    "show": ("equitrcoder.cli.show", "Show one run: steps, calls, tokens, cost."),
+    "calls": ("equitrcoder.cli.calls", "List tool calls, or print every record as JSON."),
+    "stats": ("equitrcoder.cli.stats", "Count tool calls: how many, how long, how often they fail."),
+    "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
+    "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
+    "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),
+}
+"""Name -> (module with a `command`, its one-line help). The help stands here so that `--help` imports no command."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f" Closest: {close[0]}." if close else ""
+            raise click.UsageError(f'There is no command "{args[0]}".{hint} All: equitrcoder --help', ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+EPILOG = """\b
+First steps
+  equitrcoder demo
+  export ANTHROPIC_API_KEY=…      (or OPENAI_API_KEY, GROQ_API_KEY, …: equitrcoder providers)
+  equitrcoder run --model groq/openai/gpt-oss-120b --check "pytest -q" "make the failing test pass"
+  equitrcoder show last
+
+\b
+Exit codes: 0 done, 1 task failed, 2 usage, 3 settings or key, 4 provider, 5 budget, 6 limit, 7 approval needed,
+130 interrupted."""
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="equitrcoder", message="equitrcoder %(version)s")
+@click.pass_context
+def app(ctx: click.Context) -> None:
+    """A coding agent in which every tool call is accounted for."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run the command with `arguments`; return its exit code. Never raises, never prints a traceback without -vv."""
+    try:
+        outcome = app.main(args=list(arguments), prog_name="equitrcoder", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _say("E205 Stopped.")
+        return 130
+    except EquitrError as error:
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        from equitrcoder.cli.json_events import silence_stdout
+
+        silence_stdout()
+        return 0
+    except (
+        Exception
+    ) as error:  # the last line of defence: a person gets one sentence, the traceback is there for the asking
+        if "-vv" in arguments or os.environ.get("EQUITRCODER_TRACEBACK"):
+            raise
+        _say(
+            f"E900 This is a fault of equitrcoder: {type(error).__name__}: {error}. "
+            "Fix: run it again with EQUITRCODER_TRACEBACK=1 and report what it prints"
+        )
+        return 1
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _say(line: str) -> None:
+    from equitrcoder.cli.text import safe
+
+    with suppress(OSError):  # stderr is closed: nobody is left to tell
+        sys.stderr.write(safe(line) + "\n")
+        sys.stderr.flush()

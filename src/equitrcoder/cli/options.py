@@ -1,0 +1,40 @@
+"""The options that stand for settings: the same on every command that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("--model",), {"help": "PROVIDER/MODEL; without it ai_model, else the first provider whose key is set."}),
+    (("--budget",), {"type": click.FloatRange(min=0), "help": "Most dollars to spend; reserved before each request."}),
+    (("--allow-unpriced",), {"is_flag": True, "default": None, "help": "With --budget: also models without a price."}),
+    (("--max-turns",), {"type": click.IntRange(min=1), "help": "Most model answers (100)."}),
+    (("--max-tokens",), {"type": click.IntRange(min=1), "help": "Most tokens, input and output together."}),
+    (("--max-time", "max_time_s"), {"type": click.FloatRange(min=0, min_open=True), "help": "Most seconds."}),
+    (("--check",), {"help": "A command that must pass in the end; else exit code 1."}),
+    (("--approve",), {"type": click.Choice(["ask", "edits", "all", "deny"]), "help": "What needs approval."}),
+    (("--sandbox",), {"type": click.Choice(["auto", "required", "off"]), "help": "Walls around commands (auto)."}),
+    (("--network/--no-network",), {"default": None, "help": "Whether commands may reach the network (no)."}),
+    (("--stream/--no-stream",), {"default": None, "help": "Whether answers are streamed (yes)."}),
+    (("--reasoning-effort",), {"help": "How much the model should think: low, medium, high … as it takes."}),
+    (("--fallback-model",), {"help": "PROVIDER/MODEL to go on with when the first does not answer."}),
+)
+
+_SETTING_OF = {"model": "ai_model"}
+
+
+def settings_options(command: Command) -> Command:
+    """Add the options for settings to a click command."""
+    for names, attributes in reversed(_OPTIONS):
+        command = click.option(*names, **attributes)(command)
+    return command
+
+
+def take_settings(flags: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were given as options, by the settings' names; the others are left out."""
+    return {_SETTING_OF.get(name, name): value for name, value in flags.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The command `equitrcoder`: its subcommands (loaded when used), and the one place where errors become words and codes."""
+"""The command `equitrcoder`: its subcommands, loaded when used, and the place where errors become words and codes."""
 
 from __future__ import annotations
 
@@ -102,9 +102,7 @@ def run_app(arguments: Sequence[str]) -> int:
 
         silence_stdout()
         return 0
-    except (
-        Exception
-    ) as error:  # the last line of defence: a person gets one sentence, the traceback is there for the asking
+    except Exception as error:  # the last line of defence: a person gets one sentence; a traceback only when asked
         if "-vv" in arguments or os.environ.get("EQUITRCODER_TRACEBACK"):
             raise
         _say(

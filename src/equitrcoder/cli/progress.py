@@ -81,11 +81,9 @@ class RunView:
 
     def _on_request_failed(self, event: dict[str, Any]) -> None:
         error = event["error"]
-        wait = (
-            "" if event["wait_s"] is None else f" Waiting {event['wait_s']:.0f} s, then attempt {event['attempt'] + 1}."
-        )
         if event["wait_s"] is not None:
-            self._say(text.safe(f"{error['code']} {error['message']}{wait} Ctrl-C stops and keeps the work."))
+            again = f"Waiting {event['wait_s']:.0f} s, then attempt {event['attempt'] + 1}."
+            self._say(text.safe(f"{error['code']} {error['message']} {again} Ctrl-C stops and keeps the work."))
 
     def _on_budget_warned(self, event: dict[str, Any]) -> None:
         spent, limit = text.money(event["spent_nanousd"]), text.money(event["limit_nanousd"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from equitrcoder.settings.model import CREDENTIAL_HEADERS
 
@@ -34,15 +34,18 @@ class UnknownName(Mismatch):
         self.known = known
 
 
-class Kind(NamedTuple):
+class Kind:
     """How a key's value is checked, and read from a variable's text."""
 
-    expected: str
-    """In words, after "must be"."""
-    check: Callable[[Any], Any]
-    """Gives the value to keep; raises Mismatch."""
-    read: Callable[[str], Any] | None = str
-    """Turns a variable's text into what `check` takes; raises ValueError. None: only files may set it."""
+    __slots__ = ("check", "expected", "read")
+
+    def __init__(self, expected: str, check: Callable[[Any], Any], read: Callable[[str], Any] | None = str, /) -> None:
+        self.expected = expected
+        """In words, after "must be"."""
+        self.check = check
+        """Gives the value to keep; raises Mismatch."""
+        self.read = read
+        """Turns a variable's text into what `check` takes; raises ValueError. None: only files may set it."""
 
 
 def _line(value: Any) -> str:

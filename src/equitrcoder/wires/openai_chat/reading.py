@@ -1,0 +1,269 @@
+"""From one assistant message of Chat Completions to a `Turn`.
+
+A stream is first put together into the same message (assembly.py) and read here, so both ways read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError
+from equitrcoder.records import JSON
+from equitrcoder.wires.openai_chat.usage import read_usage
+from equitrcoder.wires.values import StopKind, Turn, WireCall
+
+MAX_CALLS = 10_000
+"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
+
+_STOPS: dict[str, StopKind] = {
+    "stop": "end",
+    "eos": "end",  # Together
+    "stop_sequence": "end",
+    "end_turn": "end",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",  # Mistral
+    "content_filter": "filtered",
+    "safety": "filtered",
+    "refusal": "refusal",
+}
+
+
+class Choice(NamedTuple):
+    """One choice of an answer: its message and the provider's word for why it ended."""
+
+    message: dict[str, Any]
+    finish: str | None
+
+
+class CallEntry(NamedTuple):
+    """A client call where it stands in a message."""
+
+    native: dict[str, Any]
+    """The entry of `tool_calls`, or the `function_call` itself."""
+    name: str
+    arguments: Any
+    """As on the wire: text, an object, null or worse."""
+    id: str | None
+    legacy: bool = False
+
+
+def read_turn(
+    choices: Sequence[Choice],
+    *,
+    usage: Mapping[str, Any] | None = None,
+    model: Any = None,
+    response_id: Any = None,
+) -> Turn:
+    """Read the choices of one answer. Text and native message are the first's, calls are those of all.
+
+    Raises:
+        BadResponseError: A call stands where none can be read, or there are more than `MAX_CALLS`.
+    """
+    message, finish = choices[0] if choices else Choice({"role": "assistant", "content": None}, None)
+    text, reasoning, refusal = _texts(message)
+    calls = tuple(_calls([choice.message for choice in choices]))
+    return Turn(
+        text=text,
+        reasoning=reasoning,
+        refusal=refusal or None,
+        calls=calls,
+        usage=read_usage(usage),
+        finish=finish,
+        stop=_stop(finish, calls, refusal),
+        model_answered=_word(model),
+        response_id=_word(response_id),
+        native=message,
+    )
+
+
+def client_calls(message: Mapping[str, Any]) -> Iterator[CallEntry]:
+    """The calls of a message that the client is to run, in order: `tool_calls`, then the legacy `function_call`.
+
+    An entry without id, name and arguments is no call; nor is a `function_call` that repeats one of `tool_calls`.
+
+    Raises:
+        BadResponseError: An entry is no object.
+    """
+    seen: set[tuple[str, str]] = set()
+    for native in _entries(message.get("tool_calls"), "tool_calls"):
+        entry = _call_entry(native)
+        if entry.name or entry.id or entry.arguments not in (None, ""):
+            if isinstance(entry.arguments, str):
+                seen.add((entry.name, entry.arguments))
+            yield entry
+    legacy = message.get("function_call")
+    if isinstance(legacy, dict):
+        name, arguments = _text(legacy.get("name")), legacy.get("arguments")
+        repeated = isinstance(arguments, str) and (name, arguments) in seen
+        if (name or arguments not in (None, "")) and not repeated:
+            yield CallEntry(legacy, name, arguments, None, legacy=True)
+
+
+def _call_entry(native: dict[str, Any]) -> CallEntry:
+    inner, field = native.get("function"), "arguments"
+    if native.get("type") == "custom" or not isinstance(inner, dict):
+        custom = native.get("custom")
+        if isinstance(custom, dict):
+            inner, field = custom, "input"
+    inner = inner if isinstance(inner, dict) else {}
+    wire_id = native.get("id")
+    return CallEntry(native, _text(inner.get("name")), inner.get(field), None if wire_id is None else _text(wire_id))
+
+
+def _entries(value: Any, field: str) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    entries = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+    if not all(isinstance(item, dict) for item in entries):
+        raise BadResponseError(f"An entry of {field} is no object.")
+    return entries
+
+
+def _calls(messages: Sequence[Mapping[str, Any]]) -> list[WireCall]:
+    calls: list[WireCall] = []
+    for message in messages:
+        for entry in client_calls(message):
+            arguments = _arguments(entry)
+            calls.append(WireCall(name=entry.name, arguments=arguments, id=entry.id, index=len(calls)))
+        for native in _entries(message.get("executed_tools"), "executed_tools"):
+            calls.append(_executed(native, len(calls)))
+        if len(calls) > MAX_CALLS:
+            raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+    return calls
+
+
+def _arguments(entry: CallEntry) -> dict[str, JSON] | str | None:
+    if entry.native.get("type") == "custom" and isinstance(entry.arguments, str):
+        return entry.arguments  # a custom tool's input is free text, also when it looks like JSON
+    return read_arguments(entry.arguments)
+
+
+def read_arguments(value: Any) -> dict[str, JSON] | str | None:
+    """Read a call's arguments: the object, or the raw text where there is none, or None for null.
+
+    Example:
+        >>> read_arguments('{"path": "."}'), read_arguments(""), read_arguments("[1]"), read_arguments(None)
+        ({'path': '.'}, '', '[1]', None)
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        return compact(value)
+    try:
+        read = jsontext.loads(value) if value else None
+    except jsontext.InvalidJSON:
+        return value
+    return read if isinstance(read, dict) else value
+
+
+def compact(value: Any) -> str:
+    """Write a value as JSON text. Raises BadResponseError when it is nested too deeply for that."""
+    try:
+        return jsontext.dumps(value).decode("utf-8")
+    except RecursionError:
+        raise BadResponseError("The answer is nested too deeply.") from None
+
+
+def _executed(native: Mapping[str, Any], index: int) -> WireCall:
+    """A tool that the provider ran itself. Source: https://console.groq.com/docs/compound/built-in-tools"""
+    result = native.get("output")
+    if result is None:
+        details = ("search_results", "code_results", "browser_results")
+        result = {key: native[key] for key in details if native.get(key)} or None
+    wire_id = native.get("id")
+    error = native.get("error")
+    return WireCall(
+        name=_text(native.get("name")) or _text(native.get("type")),
+        arguments=read_arguments(native.get("arguments")),
+        id=None if wire_id is None else _text(wire_id),
+        kind="provider-executed",
+        index=index,
+        result=result,
+        error=_text(error) or None,
+    )
+
+
+def _texts(message: Mapping[str, Any]) -> tuple[str, str, str]:
+    text, thinking, refused = read_content(message.get("content"))
+    reasoning = _string(message.get("reasoning_content")) or _string(message.get("reasoning")) or thinking
+    reasoning = reasoning or _details_text(message.get("reasoning_details"))
+    return text, reasoning, _string(message.get("refusal")) or refused
+
+
+def read_content(content: Any) -> tuple[str, str, str]:
+    """Split `content` into text, reasoning and refusal.
+
+    It is a string, a list of parts, or null; of an object (Cloudflare) the text is its JSON.
+
+    Example:
+        >>> read_content([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hi"}])
+        ('Hi', 'Hm.', '')
+    """
+    if content is None or isinstance(content, str):
+        return content or "", "", ""
+    if not isinstance(content, list):
+        return compact(content), "", ""
+    texts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for part in content:
+        place, piece = read_part(part)
+        texts[place].append(piece)
+    return "".join(texts[0]), "".join(texts[1]), "".join(texts[2])
+
+
+TEXT, REASONING, REFUSAL = 0, 1, 2
+
+
+def read_part(part: Any) -> tuple[int, str]:
+    """Read one part of a content list: which of text, reasoning and refusal it adds to, and what."""
+    if isinstance(part, str):
+        return TEXT, part
+    if not isinstance(part, dict):
+        return TEXT, ""
+    match part.get("type"):
+        case "thinking":
+            return REASONING, _joined(part.get("thinking"))
+        case "reasoning":
+            return REASONING, _joined(part.get("text") or part.get("summary"))
+        case "refusal":
+            return REFUSAL, _string(part.get("refusal"))
+        case _:
+            return TEXT, _joined(part.get("text"))
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(_string(item.get("text")) for item in value if isinstance(item, dict))
+    return _string(value)
+
+
+def _details_text(details: Any) -> str:
+    """OpenRouter's `reasoning_details`, which some gateways send alone."""
+    if not isinstance(details, list):
+        return ""
+    return "".join(_string(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
+
+
+def _stop(finish: str | None, calls: Sequence[WireCall], refusal: str) -> StopKind:
+    if any(call.kind == "client" for call in calls):
+        return "calls"
+    if refusal:
+        return "refusal"
+    return _STOPS.get((finish or "").lower(), "unknown")
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _text(value: Any) -> str:
+    """A name or id: what is no string (hosts send numbers) is its JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else compact(value)
+
+
+def _word(value: Any) -> str | None:
+    return value or None if isinstance(value, str) else None

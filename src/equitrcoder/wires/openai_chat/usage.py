@@ -1,0 +1,62 @@
+"""Reads the tokens of an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from equitrcoder.wires.values import Usage
+
+
+def read_usage(usage: Mapping[str, Any] | None) -> Usage:
+    """Read the tokens of an answer in any of the spellings that hosts use.
+
+    Hosts that count reasoning beside the output instead of in it (xAI) show it in their own total; it is added then.
+
+    Source: design/providers.md sections 1.2 and 2.
+    """
+    if not isinstance(usage, Mapping):
+        return Usage()
+    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
+    completion = _details(usage, "completion_tokens_details", "output_tokens_details")
+    inputs = _first(usage, "prompt_tokens", "input_tokens")
+    outputs = _first(usage, "completion_tokens", "output_tokens")
+    reasoning = _first(completion, "reasoning_tokens", otherwise=_first(usage, "reasoning_tokens"))
+    cached = _first(usage, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens")
+    written = _first(usage, "cache_write_tokens", "cache_creation_input_tokens")
+    if reasoning and None not in (inputs, outputs):
+        outputs = _with_reasoning(inputs or 0, outputs or 0, reasoning, _first(usage, "total_tokens"))
+    return Usage(
+        input_tokens=inputs,
+        cached_read_tokens=_first(prompt, "cached_tokens", otherwise=cached),
+        cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens", otherwise=written),
+        output_tokens=outputs,
+        reasoning_tokens=reasoning,
+    )
+
+
+def _with_reasoning(inputs: int, outputs: int, reasoning: int, total: int | None) -> int:
+    return outputs + reasoning if total == inputs + outputs + reasoning else outputs
+
+
+def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, Mapping):
+            return value
+    return {}
+
+
+def _first(numbers: Mapping[str, Any], *names: str, otherwise: int | None = None) -> int | None:
+    for name in names:
+        count = _count(numbers.get(name))
+        if count is not None:
+            return count
+    return otherwise
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if 0 <= value < 2**53 else None

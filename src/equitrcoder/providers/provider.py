@@ -1,0 +1,90 @@
+"""What a provider is to us: one row of data, and how its name is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from equitrcoder.records import Capture
+
+Auth: TypeAlias = Literal["bearer", "bearer-optional", "x-api-key", "x-goog-api-key", "none"]
+Checked: TypeAlias = Literal["recorded traffic", "specification", "yours"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Provider:
+    """One provider.
+
+    Example:
+        >>> Provider(name="mine", wire="openai-chat", base_url="http://127.0.0.1:9000/v1").capture
+        'middleware'
+    """
+
+    name: str
+    wire: str
+    base_url: str | None
+    """Without a slash at its end; the wire's path follows. None: the user has to say it."""
+    keys: tuple[str, ...] = ()
+    """Environment variables that may hold the key, the usual one first."""
+    base_url_variables: tuple[str, ...] = ()
+    """Environment variables that may hold another base URL, the first that is set counts."""
+    bare_path: str = ""
+    """Added to a base URL of the user's own that has no path: vendors' own clients want the host only."""
+    capture: Capture = "middleware"
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+    """Departures of this row: fields of the wire's dialect that are not at their defaults."""
+    auth: Auth = "bearer"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    header_variables: Mapping[str, str] = field(default_factory=dict)
+    """Headers whose value stands in a variable: header to variable. Not sent to a base URL of the user's own."""
+    default_model: str | None = None
+    worker_model: str | None = None
+    models: tuple[str, ...] = ()
+    """Models that are known to take tools: for "closest" in errors, never a limit on what may be asked for."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Retired names and what stands in for them today."""
+    wire_with_base_url: str | None = None
+    """The wire when the user sets a base URL of his own; None: the same."""
+    tools: Literal["yes", "no", "model"] = "yes"
+    """Whether its models take tools; `model`: it depends on the model."""
+    checked: Checked = "recorded traffic"
+    """What its reading was checked on."""
+    source: str = ""
+    """The page that says so."""
+    free: bool = False
+    """Nothing is charged: cost is 0, not unknown."""
+    own_base_url: bool = False
+    """The base URL stands in the user's settings: names go out as written, and a key is needed only if one is named."""
+
+    def __repr__(self) -> str:
+        return f"<Provider {self.name}: {self.wire} at {self.base_url}>"
+
+    @property
+    def dialect(self) -> Any:
+        """The departures in the form that the wire takes; None where a wire has none."""
+        if self.wire != "openai-chat":
+            return None
+        from equitrcoder.wires.openai_chat import ChatDialect  # the wire is read only by whoever asks a model
+
+        return ChatDialect(**self.quirks)
+
+
+def detect_provider(name: str, names: Iterable[str]) -> str | None:
+    """Say which provider a configured `ai_provider` means; None when it is none of them.
+
+    The provider's name stands at the start, and there it ends or is followed by `-`, `_`, `:` or `/`; case is ignored.
+    An exact name comes before a longer one's start.
+
+    Example:
+        >>> detect_provider("OpenAI-compatible", ["openai", "mistral"]), detect_provider("mistralai", ["mistral"])
+        ('openai', None)
+
+    Source: "Provider-Aware Tool Call Tracking Architecture"; DESIGN.md section 4.
+    """
+    wanted = name.strip().lower()
+    known = {known_name.lower(): known_name for known_name in names}
+    if wanted in known:
+        return known[wanted]
+    starts = [start for start in known if wanted.startswith(start) and wanted[len(start)] in "-_:/"]
+    return known[max(starts, key=len)] if starts else None

@@ -1,0 +1,175 @@
+"""Reads one HTTP answer into a turn: a stream, a whole body, or what should not have come at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from equitrcoder.wires.values import Delta, StreamReader, Turn, Wire
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from equitrcoder.providers.choice import ModelChoice
+
+MAX_ANSWER_BYTES = 64 << 20
+_MAX_ERROR_BYTES = 256 << 10
+_LAST_BYTES_S = 5.0
+"""How long the message may go on after the end of the answer; then the connection is given up."""
+_TOLD_ALL_S = 0.25
+"""The same when usage has come as well."""
+
+Kind: TypeAlias = Literal["stream", "document", "web page"]
+
+
+class Reception:
+    """One attempt's answer on its way in; what has come is there also when the rest never comes."""
+
+    def __init__(self, choice: ModelChoice, wire: Wire, on_delta: Callable[[Delta], None] | None) -> None:
+        self.first_byte_at: float | None = None
+        """`time.perf_counter()` of the first byte of the body."""
+        self._choice = choice
+        self._wire = wire
+        self._on_delta = on_delta
+        self._reader: StreamReader | None = None
+        self._received_bytes = 0
+
+    @property
+    def partial(self) -> Turn | None:
+        """What has been read of a stream; None when none has begun."""
+        return self._reader.partial() if self._reader is not None else None
+
+    async def read(self, response: httpx2.Response, *, streaming: bool) -> Turn:
+        """Read the answer.
+
+        Args:
+            response: With its head read and its body not.
+            streaming: Whether a stream was asked for; either form is read, whatever was asked for.
+
+        Raises:
+            ProviderError: It is an error or no answer.
+            httpx2.HTTPError: The connection broke.
+        """
+        status = response.status_code
+        if status >= 400:
+            raise self._wire.error(status, response.headers, await _start_of(response, _MAX_ERROR_BYTES))
+        if status >= 300:
+            from equitrcoder.providers.failures import redirected
+
+            raise redirected(self._choice, status, response.headers.get("location", ""))
+        chunks = self._counted(response)
+        start = await _to_first_mark(chunks)
+        kind = kind_of(response.headers.get("content-type", ""), start, streaming=streaming)
+        if kind == "stream":
+            return await self._read_stream(start, chunks)
+        body = start + b"".join([chunk async for chunk in chunks])
+        if kind == "web page":
+            from equitrcoder.providers.failures import no_answer
+
+            raise no_answer(self._choice, "a web page", body, status)
+        return self._read_document(body, status, streaming=streaming)
+
+    def _read_document(self, body: bytes, status: int, *, streaming: bool) -> Turn:
+        turn = self._wire.read_response(body, status=status)
+        if streaming and turn.text and self._on_delta is not None:
+            self._on_delta(Delta(text=turn.text))
+        return turn
+
+    async def _read_stream(self, start: bytes, chunks: AsyncIterator[bytes]) -> Turn:
+        reader = self._reader = self._wire.stream_reader()
+        self._feed(reader, start)
+        while not reader.finished:
+            try:
+                self._feed(reader, await anext(chunks))
+            except StopAsyncIteration:
+                return reader.finish()
+        await self._read_last_bytes(reader, chunks)
+        return reader.finish()
+
+    def _feed(self, reader: StreamReader, data: bytes) -> None:
+        for delta in reader.feed(data):
+            if self._on_delta is not None:
+                self._on_delta(delta)
+
+    async def _read_last_bytes(self, reader: StreamReader, chunks: AsyncIterator[bytes]) -> None:
+        """Read to the end of the message: usage may follow the finish, and then the connection can be used again."""
+        import httpx2  # loaded by now
+
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_LAST_BYTES_S) as limit:
+                early = loop.call_later(_TOLD_ALL_S, _end_if_told_all, reader, limit)
+                try:
+                    async for chunk in chunks:
+                        self._feed(reader, chunk)
+                finally:
+                    early.cancel()
+
+    async def _counted(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        """The body piece by piece, to a bound."""
+        async for chunk in response.aiter_bytes():
+            if self.first_byte_at is None:
+                self.first_byte_at = time.perf_counter()
+            self._received_bytes += len(chunk)
+            if self._received_bytes > MAX_ANSWER_BYTES:
+                from equitrcoder.providers.failures import too_large
+
+                raise too_large(self._choice, MAX_ANSWER_BYTES)
+            yield chunk
+
+
+def _end_if_told_all(reader: StreamReader, limit: asyncio.Timeout) -> None:
+    if reader.partial().usage.output_tokens is not None:
+        limit.reschedule(0)
+
+
+async def _to_first_mark(chunks: AsyncIterator[bytes]) -> bytes:
+    """The body up to the chunk with its first byte that is no white space; empty when there is none."""
+    start = b""
+    async for chunk in chunks:
+        start += chunk
+        if start.strip(b" \t\r\n\xef\xbb\xbf"):
+            break
+    return start
+
+
+async def _start_of(response: httpx2.Response, limit: int) -> bytes:
+    """The first bytes of an error's body; what came before the connection broke, if it did."""
+    import httpx2  # loaded by now
+
+    body = b""
+    with contextlib.suppress(httpx2.HTTPError):
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= limit:
+                break
+    return body[:limit]
+
+
+def kind_of(content_type: str, start: bytes, *, streaming: bool) -> Kind:
+    """What a body is, by its first byte: content types are often wrong, and either form may answer either request.
+
+    Args:
+        content_type: As sent.
+        start: Its first bytes; empty when there are none: then what was asked for counts.
+        streaming: Whether a stream was asked for.
+
+    Example:
+        >>> kind_of("text/event-stream", b'data: {"id"', streaming=True)
+        'stream'
+        >>> kind_of("text/event-stream", b'{"id": "1"', streaming=True)
+        'document'
+        >>> kind_of("application/x-ndjson", b'{"done": false', streaming=True)
+        'stream'
+    """
+    first = start.lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
+    if first == b"<":
+        return "web page"
+    if first in (b"{", b"["):
+        return "stream" if "ndjson" in content_type.lower() else "document"
+    if first:
+        return "stream" if first in b":deir" else "document"  # data, event, id, retry, or a comment
+    return "stream" if streaming else "document"

@@ -1,0 +1,18 @@
+"""`make bench`: every measurement, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+MODULES = ("bench.turns", "bench.recording", "bench.install")
+
+
+def main() -> None:
+    for module in MODULES:
+        print(f"\n== {module}", flush=True)
+        subprocess.run([sys.executable, "-m", module], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What all tests share: nothing but loopback is reached, and nobody's real settings or state are touched."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: Any) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        host = address[0]
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise AssertionError(f"a test tried to reach {host}")
+    return _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An empty home, no keys, a state directory of its own, and no way out but loopback."""
+    monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+    home: Path = tmp_path_factory.mktemp("home")
+    import os
+
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_API_TOKEN", "_BASE_URL", "_TOKEN")) or (
+            name.startswith(("EQUITRCODER_", "XDG_")) and name != "EQUITRCODER_CORPUS"
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("EQUITRCODER_STATE_DIR", str(home / "state"))

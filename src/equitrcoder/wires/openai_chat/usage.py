@@ -13,6 +13,11 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     """Read the tokens of an answer in any of the spellings that hosts use.
 
     Hosts that count reasoning beside the output instead of in it (xAI) show it in their own total; it is added then.
+    So are cached tokens beside the input (Grok on Azure) when there are more of them than of input.
+
+    Example:
+        >>> read_usage({"prompt_tokens": 90, "completion_tokens": 7, "prompt_cache_hit_tokens": 64}).cached_read_tokens
+        64
 
     Source: design/providers.md sections 1.2 and 2.
     """
@@ -24,12 +29,15 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     outputs = _first(usage, "completion_tokens", "output_tokens")
     reasoning = _first(completion, "reasoning_tokens", otherwise=_first(usage, "reasoning_tokens"))
     cached = _first(usage, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens")
+    cached = _first(prompt, "cached_tokens", otherwise=cached)
     written = _first(usage, "cache_write_tokens", "cache_creation_input_tokens")
     if reasoning and None not in (inputs, outputs):
         outputs = _with_reasoning(inputs or 0, outputs or 0, reasoning, _first(usage, "total_tokens"))
+    if cached and inputs is not None and cached > inputs:
+        inputs += cached
     return Usage(
         input_tokens=inputs,
-        cached_read_tokens=_first(prompt, "cached_tokens", otherwise=cached),
+        cached_read_tokens=cached,
         cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens", otherwise=written),
         output_tokens=outputs,
         reasoning_tokens=reasoning,

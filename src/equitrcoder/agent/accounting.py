@@ -154,10 +154,10 @@ class Accounts:
             finish=turn.finish,
             calls=calls,
             tokens={
-                "input": turn.usage.input_tokens,
-                "cached": turn.usage.cached_read_tokens,
-                "output": turn.usage.output_tokens,
-                "reasoning": turn.usage.reasoning_tokens,
+                "input_tokens": turn.usage.input_tokens,
+                "cached_tokens": turn.usage.cached_read_tokens,
+                "output_tokens": turn.usage.output_tokens,
+                "reasoning_tokens": turn.usage.reasoning_tokens,
             },
             cost_nanousd=cost,
             duration_ms=round(response.duration_ms, 3),
@@ -179,5 +179,22 @@ class Accounts:
             executed_by="provider" if by_provider else "client",
         )
         if by_provider:
-            self._result.calls += 1
-            self._result.failed_calls += wire_call.error is not None
+            self._close_provider_call(call)
+
+    def _close_provider_call(self, call: RecordedCall) -> None:
+        """Count and tell what became of a call that the provider ran; `record_turn` has closed it in the ledger."""
+        failed, reported = call.call.error is not None, call.call.result is not None
+        outcome = "failed" if failed else "success" if reported else "unknown"
+        self._result.calls += 1
+        self._result.failed_calls += outcome != "success"
+        self._events.emit(
+            "call.finished",
+            call_uid=call.call_uid,
+            tool_name=call.call.name,
+            outcome=outcome,
+            duration_ms=None,
+            result_bytes=None,
+            truncated=False,
+            metadata={},
+            error={"type": "provider_reported", "message": call.call.error} if failed else None,
+        )

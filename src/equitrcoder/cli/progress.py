@@ -68,7 +68,7 @@ class RunView:
         arguments = event["arguments"] if event["arguments"] is not None else event["arguments_raw"]
         self._calls.append((event["tool_name"], arguments))
         if event["executed_by"] == "provider":
-            self._say(f"  {text.one_line(event['tool_name'], 60)}  run by the provider")
+            self._subjects[event["call_uid"]] = "(run by the provider)"
 
     def _on_call_started(self, event: dict[str, Any]) -> None:
         self._subjects[event["call_uid"]] = event["subject"]
@@ -156,7 +156,8 @@ def call_line(tool_name: str, subject: str, event: dict[str, Any]) -> str:
     if "exit_code" in metadata:
         return f"{line}  {event['outcome']} (exit {metadata['exit_code']})"
     error = event["error"] or {}
-    return f"{line}  {event['outcome']}: {text.one_line(error.get('message') or error.get('type') or '', 70)}"
+    why = text.one_line(error.get("message") or error.get("type") or "", 70)
+    return f"{line}  {event['outcome']}" + (f": {why}" if why else "")
 
 
 def summary_line(totals: dict[str, Any], check: dict[str, Any] | None) -> str:

@@ -1,0 +1,71 @@
+"""`equitrcoder providers`: who can be asked, and what each still needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from equitrcoder.cli.output import print_json_lines, print_lines
+
+if TYPE_CHECKING:
+    from equitrcoder.providers.status import ProviderStatus
+
+
+@click.command(
+    "providers",
+    epilog="""\b
+Examples
+  equitrcoder providers
+  equitrcoder providers --json | jq -r 'select(.state == "ready") | .name'
+
+\b
+State: ready; no key (export the variable); no base URL (say it in the settings); comes next (its wire is not
+built yet). A provider of your own: `providers:` in the settings.""",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per provider and line.")
+def command(as_json: bool) -> None:
+    """List the providers, whether their keys are set, and the default models.
+
+    Keys themselves are never shown. "Checked on" says what the reading of a provider's messages was checked on.
+    """
+    from equitrcoder.agent.startup import settings_for
+    from equitrcoder.providers.status import provider_rows
+
+    settings = settings_for(Path(), os.environ, {})
+    rows = provider_rows(settings, os.environ)
+    if as_json:
+        print_json_lines(_shown(row) for row in rows)
+    else:
+        _print_table(rows)
+    for warning in settings.warnings:
+        click.echo(warning, err=True)
+
+
+def _shown(row: ProviderStatus) -> dict[str, object]:
+    from equitrcoder.settings.show import without_password
+
+    return {**row._asdict(), "base_url": row.base_url and without_password(row.base_url)}
+
+
+def _print_table(rows: list[ProviderStatus]) -> None:
+    from equitrcoder.cli.tables import Column, screen_width, table
+
+    columns = [
+        Column("provider"),
+        Column("state"),
+        Column("key"),
+        Column("default model", flexible=True),
+        Column("wire"),
+        Column("checked on", flexible=True),
+    ]
+    cells = ((row.name, row.state, _key(row), row.default_model or "-", row.wire, row.checked) for row in rows)
+    print_lines(table(columns, cells, screen_width()))
+
+
+def _key(row: ProviderStatus) -> str:
+    if row.key_variable is None:
+        return "none needed"
+    return f"{row.key_variable} {'is set' if row.key_set else 'not set'}"

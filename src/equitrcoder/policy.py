@@ -98,17 +98,19 @@ class TrustStore:
         from equitrcoder import jsontext
 
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return {}
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
-            if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
                 return {}
-            try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 folders = jsontext.loads(file.read())["folders"]
-            except (jsontext.InvalidJSON, KeyError, TypeError):
-                return {}
+        except (jsontext.InvalidJSON, KeyError, TypeError):
+            return {}
+        finally:
+            os.close(descriptor)
         if not isinstance(folders, dict):
             return {}
         return {name: digest for name, digest in folders.items() if isinstance(digest, str)}
@@ -146,10 +148,13 @@ def _settings_sha256(folder: Path) -> str:
     path = folder / SETTINGS_NAME
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not hold us up
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError(f"{path} is no regular file.", hint="put the settings into an ordinary file")
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return _NO_FILE
     except OSError as error:

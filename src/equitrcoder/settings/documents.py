@@ -7,18 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from equitrcoder.errors import ConfigError
+from equitrcoder.settings.checks import Mismatch, Place, UnknownName
 from equitrcoder.settings.complaints import shown, unknown_name, wrong_kind
 from equitrcoder.settings.files import Document
-from equitrcoder.settings.kinds import (
-    KEYS,
-    SECTION,
-    SECTION_KEYS,
-    Layer,
-    Mismatch,
-    Place,
-    UnknownName,
-    holds_credential,
-)
+from equitrcoder.settings.kinds import KEYS, SECTION, SECTION_KEYS, Layer
+from equitrcoder.settings.rows import holds_credential
 
 _TOP_KEYS = tuple(key for key in KEYS if key not in SECTION_KEYS)
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from equitrcoder.errors import ConfigError
+from equitrcoder.settings.checks import Place
 from equitrcoder.settings.complaints import shown
-from equitrcoder.settings.kinds import Place
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
@@ -58,17 +58,27 @@ def read_file(path: Path, name: str) -> Document | None:
         raise ConfigError(
             f"{name} cannot be read: {error.strerror}.", hint=f"look at its permissions: ls -l {path}"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{name} is no regular file.", hint="put the settings into an ordinary file")
-        raw = file.read(MAX_BYTES + 1)
+        raw = _bytes(descriptor)
+    finally:
+        os.close(descriptor)
     if len(raw) > MAX_BYTES:
         raise ConfigError(
             f"{name} is larger than {MAX_BYTES // 1024} KB.", hint="settings are a few lines; is this the right file?"
         )
     values, lines = parse(raw, name)
     return Document(name, values, lines, stat.S_IMODE(status.st_mode))
+
+
+def _bytes(descriptor: int) -> bytes:
+    """The file's bytes, at most one more than are taken."""
+    parts: list[bytes] = []
+    while (left := MAX_BYTES + 1 - sum(map(len, parts))) and (part := os.read(descriptor, left)):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def parse(raw: bytes, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
@@ -158,6 +168,8 @@ class _Reader:
         return found
 
     def scalar(self, event: Any) -> Any:
+        if len(event.value) > _LONGEST_NUMBER:
+            return event.value  # YAML's base-60 numbers take quadratic time
         tag = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)
         if tag not in _PLAIN_TAGS:
             return event.value  # dates and the like are text here
@@ -175,4 +187,5 @@ def _line_of(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
+_LONGEST_NUMBER = 40
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))

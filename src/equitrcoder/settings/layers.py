@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from equitrcoder.errors import ConfigError
+from equitrcoder.settings.checks import Mismatch
 from equitrcoder.settings.complaints import nearest, shown, unknown_name, wrong_kind
-from equitrcoder.settings.kinds import KEYS, SECTION, SECTION_KEYS, Layer, Mismatch
+from equitrcoder.settings.kinds import KEYS, SECTION, SECTION_KEYS, Layer
 
 PREFIX = "EQUITRCODER_"
 
@@ -19,6 +20,7 @@ FLAG_NAMES = {
     "ai_provider": "--provider",
     "ai_base_url": "--base-url",
     "use_multi_agent": "--multi-agent",
+    "max_time_s": "--max-time",
 }
 """Flags that are not called like their key."""
 

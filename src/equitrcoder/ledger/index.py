@@ -1,0 +1,469 @@
+"""The index: a SQLite file that is a function of the journals. Applying the same event again changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.ledger import register, rows, schema
+from equitrcoder.ledger.reading import Damage, Piece, Place, Placed, read_piece
+
+NAME = "index.sqlite"
+_BUSY_S = 10.0
+_RUN_SUMS = (
+    "steps_taken",
+    "calls",
+    "failed_calls",
+    "input_tokens",
+    "cached_read_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nanousd",
+    "unpriced_turns",
+)
+_RUN_FACTS = (
+    "session_id",
+    "parent_run_id",
+    "previous_run_id",
+    "agent_role",
+    "agent_name",
+    "attempt",
+    "provider",
+    "model_requested",
+    "capture",
+    "repo_path",
+    "task",
+)
+
+
+class WrongSchema(sqlite3.DatabaseError):
+    """The file is an index of another version."""
+
+
+class RegisterCut(sqlite3.DatabaseError):
+    """runs.jsonl has lost lines: what the index remembers of it no longer holds."""
+
+
+class Index:
+    """An open index. Use it from one thread at a time.
+
+    Args:
+        path: The file; None: in memory.
+        state_dir: Where the journals are.
+
+    Raises:
+        WrongSchema: It was made by another version.
+        sqlite3.DatabaseError: It is damaged, or no database.
+    """
+
+    def __init__(self, path: Path | None, state_dir: Path) -> None:
+        self.path = path
+        self.state_dir = state_dir
+        name = ":memory:" if path is None else str(path)
+        self.connection = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+            self.inode = None if path is None else path.stat().st_ino
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        connection = self.connection
+        if self.path is not None:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with self.transaction():
+                self._create()
+        elif version != schema.VERSION:
+            raise WrongSchema(f"the index has version {version}, not {schema.VERSION}")
+        connection.execute("SELECT count(*) FROM progress").fetchone()  # opens the WAL, and meets damage early
+
+    def _create(self) -> None:
+        if self.connection.execute("PRAGMA user_version").fetchone()[0]:
+            return  # another process was faster
+        for statement in schema.TABLES.split(";\n"):
+            if statement.strip():
+                self.connection.execute(statement)
+        self.connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        self.connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One writing transaction; nothing of it stays when it raises."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def replaced(self) -> bool:
+        """Whether the file was deleted, or replaced by a rebuild, since it was opened."""
+        if self.path is None:
+            return False
+        try:
+            return self.path.stat().st_ino != self.inode
+        except OSError:
+            return True
+
+    # The register: which runs there are, and in which order.
+
+    def read_register(self) -> None:
+        """Take in the new lines of runs.jsonl. Costs one stat when there are none."""
+        offset = self._register_offset()
+        size = _size(self.state_dir / register.NAME)
+        if size == offset:
+            return
+        with self.transaction():
+            offset = self._register_offset()
+            if size < offset:
+                raise RegisterCut("runs.jsonl is shorter than it was")
+            reading = register.read(self.state_dir, offset)
+            for entry in reading.entries:
+                self._take_entry(entry)
+            for place in reading.unreadable:
+                self._add_damage(Damage(register.NAME, place, 0, "a line cannot be read"))
+            self._set_progress("register", reading.offset)
+
+    def _register_offset(self) -> int:
+        found = self.connection.execute("SELECT value FROM progress WHERE name = 'register'").fetchone()
+        return int(found[0]) if found else 0
+
+    def _set_progress(self, name: str, value: int, text: str = "") -> None:
+        self.connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (name, value, text))
+
+    def _take_entry(self, entry: register.Entry) -> None:
+        fields = entry.fields
+        if fields["type"] == "started":
+            self._add_run(fields, entry.offset)
+            return
+        self.connection.execute(
+            "UPDATE journals SET registered_entries = ?, registered_last = ?, registered_status = ? WHERE run_id = ?",
+            (
+                rows.whole_number(fields.get("entries")),
+                rows.text(fields.get("last")),
+                rows.text(fields.get("status")),
+                fields["run_id"],
+            ),
+        )
+        self._compare_with_register(fields["run_id"])
+
+    def _add_run(self, fields: dict[str, Any], number: int) -> None:
+        found = self.connection.execute("SELECT text FROM progress WHERE name = 'clock'").fetchone()
+        at = rows.text(fields.get("at")) or ""
+        clock = max(at, found[0] if found else "")
+        self._set_progress("clock", 0, clock)
+        added = self.connection.execute(
+            "INSERT OR IGNORE INTO journals (run_id, path, number, clock) VALUES (?, ?, ?, ?)",
+            (fields["run_id"], fields["journal"], number, clock),
+        )
+        if not added.rowcount:
+            return
+        names = [name for name in _RUN_FACTS if fields.get(name) is not None]
+        facts = {"session_id": "", "agent_role": "single", "agent_name": "single", "attempt": 1}
+        facts |= {"provider": "", "model_requested": "", "capture": "middleware"}
+        facts |= {name: _fact(name, fields[name]) for name in names}
+        if fields.get("found"):
+            self._add_damage(Damage(register.NAME, number, 0, f"run {fields['run_id']} was missing in it"))
+        self._insert("agent_runs", {"run_id": fields["run_id"], "number": number, "started_at": at, **facts})
+
+    def _insert(self, table: str, row: dict[str, Any]) -> None:
+        self.connection.execute(_insert_statement(table, tuple(row)), tuple(row.values()))
+
+    def _add_damage(self, damage: Damage) -> None:
+        self.connection.execute(
+            "INSERT OR IGNORE INTO damage (path, offset, bytes, what) VALUES (?, ?, ?, ?)", tuple(damage)
+        )
+
+    def _compare_with_register(self, run_id: str) -> None:
+        """A finished journal must end as runs.jsonl says."""
+        found = self.connection.execute(
+            "SELECT path, offset, seq, last_hash, registered_entries, registered_last FROM journals "
+            "WHERE run_id = ? AND finished = 1 AND registered_entries IS NOT NULL",
+            (run_id,),
+        ).fetchone()
+        if found is None:
+            return
+        path, offset, seq, last_hash, entries, last = found
+        if seq != entries:
+            self._add_damage(Damage(path, offset, 0, f"it has {seq} entries and runs.jsonl knows {entries}"))
+        elif last_hash != last:
+            self._add_damage(Damage(path, offset, 0, "the last entry was changed"))
+
+    # Journals.
+
+    def follow(self, run_id: str) -> bool:
+        """Take in what a run's journal has new. Returns whether the run is finished.
+
+        Raises:
+            FileNotFoundError: The journal is gone.
+        """
+        while True:
+            state = self._journal(run_id)
+            if state is None:
+                return False
+            path = self.state_dir / state["path"]
+            if state["finished"]:
+                return True
+            if path.stat().st_size <= state["offset"]:
+                return False
+            with self.transaction():
+                state = self._journal(run_id)
+                assert state is not None
+                place = Place(state["offset"], state["seq"], state["last_hash"])
+                piece = read_piece(path, place, name=state["path"])
+                if piece.place.offset == place.offset:
+                    return False
+                self._apply_piece(run_id, state, piece)
+
+    def _journal(self, run_id: str) -> dict[str, Any] | None:
+        names = ("path", "number", "offset", "seq", "last_hash", "clock", "finished")
+        found = self.connection.execute(
+            f"SELECT {', '.join(names)} FROM journals WHERE run_id = ?",  # noqa: S608 - names of our own
+            (run_id,),
+        ).fetchone()
+        return None if found is None else dict(zip(names, found, strict=True))
+
+    def _apply_piece(self, run_id: str, state: dict[str, Any], piece: Piece) -> None:
+        batch = _Batch(run_id, state)
+        for placed in piece.events:
+            try:
+                batch.take(placed)
+            except (KeyError, TypeError, ValueError):
+                self._add_damage(Damage(state["path"], placed.offset, placed.length, "the entry makes no sense"))
+        for damage in (*piece.damage, *batch.damage):
+            self._add_damage(damage)
+        self._write(batch)
+        self.connection.execute(
+            "UPDATE journals SET offset = ?, seq = ?, last_hash = ?, clock = ?, finished = ? WHERE run_id = ?",
+            (piece.place.offset, piece.place.seq, piece.place.last_hash, batch.clock, batch.finished, run_id),
+        )
+        if batch.finished:
+            self._close_lost_calls(run_id)
+            self._compare_with_register(run_id)
+
+    def _write(self, batch: _Batch) -> None:
+        connection = self.connection
+        for uid in batch.calls_without_turn:  # its turn came in an earlier piece, or was damaged
+            batch.sums["calls"] += not self._knows_call(uid)
+        for row in batch.new_calls.values():
+            connection.execute(_insert_statement("tool_calls", tuple(row)), tuple(row.values()))
+        for uid, row in batch.changed_calls.items():
+            if row.get("redactions"):
+                row["redactions"] = self._redactions_with(uid, row["redactions"])
+            names = ", ".join(f"{name} = ?" for name in row)
+            found = connection.execute(
+                f"UPDATE tool_calls SET {names} WHERE call_uid = ? AND run_id = ?",  # noqa: S608 - names of our own
+                (*row.values(), uid, batch.run_id),
+            )
+            if not found.rowcount:
+                batch.sums["failed_calls"] -= rows.is_failed(row.get("outcome", "requested"))
+        for row in batch.turns:
+            connection.execute(_insert_statement("model_turns", tuple(row)), tuple(row.values()))
+        sums = ", ".join(f"{name} = {name} + ?" for name in _RUN_SUMS)
+        facts = "".join(f", {name} = ?" for name in batch.facts)
+        connection.execute(
+            f"UPDATE agent_runs SET {sums}{facts} WHERE run_id = ?",  # noqa: S608 - names of our own
+            (*(batch.sums[name] for name in _RUN_SUMS), *batch.facts.values(), batch.run_id),
+        )
+
+    def _knows_call(self, uid: str) -> bool:
+        return self.connection.execute("SELECT 1 FROM tool_calls WHERE call_uid = ?", (uid,)).fetchone() is not None
+
+    def _redactions_with(self, uid: str, found: str) -> str | None:
+        before = self.connection.execute("SELECT redactions FROM tool_calls WHERE call_uid = ?", (uid,)).fetchone()
+        return rows.json_text(_added(before[0] if before else None, jsontext.loads(found)))
+
+    def _close_lost_calls(self, run_id: str) -> None:
+        """Calls still open in a finished run: their last entry was damaged or never fitted on the disk."""
+        lost = self.connection.execute(
+            "UPDATE tool_calls SET outcome = 'unknown', error_type = 'record_lost' "
+            "WHERE run_id = ? AND outcome IN ('requested', 'running')",
+            (run_id,),
+        ).rowcount
+        if lost:
+            self.connection.execute(
+                "UPDATE agent_runs SET failed_calls = failed_calls + ? WHERE run_id = ?", (lost, run_id)
+            )
+
+    def registered(self, run_id: str) -> tuple[str, int | None, str | None]:
+        """What runs.jsonl says of a run: its journal, and when it has ended its entries and its status."""
+        path, entries, status = self.connection.execute(
+            "SELECT path, registered_entries, registered_status FROM journals WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        return path, entries, status
+
+    def unfinished(self) -> list[str]:
+        """Ids of the runs whose journals have no end yet, oldest first."""
+        return [
+            row[0] for row in self.connection.execute("SELECT run_id FROM journals WHERE finished = 0 ORDER BY number")
+        ]
+
+
+class _Batch:
+    """What some events of one run change, gathered so that a call that came and went is written once."""
+
+    def __init__(self, run_id: str, state: dict[str, Any]) -> None:
+        self.run_id = run_id
+        self.clock: str = state["clock"]
+        self.finished = 0
+        self.new_calls: dict[str, dict[str, Any]] = {}
+        self.calls_without_turn: list[str] = []
+        self.changed_calls: dict[str, dict[str, Any]] = {}
+        self.turns: list[dict[str, Any]] = []
+        self.sums = dict.fromkeys(_RUN_SUMS, 0)
+        self.facts: dict[str, Any] = {}
+        self.damage: list[Damage] = []
+        self._path: str = state["path"]
+        self._number: int = state["number"]
+
+    def take(self, placed: Placed) -> None:
+        event = placed.event
+        self.clock = max(self.clock, event["at"])
+        handler = _HANDLERS.get(event["type"])
+        if handler is not None:  # kinds of a later version, and those that only the journal needs, are passed over
+            handler(self, event, placed)
+
+    def _run_started(self, event: dict[str, Any], _: Placed) -> None:
+        self.facts |= {name: _fact(name, event[name]) for name in _RUN_FACTS if event.get(name) is not None}
+        self.facts["started_at"] = event["at"]
+
+    def _request_failed(self, event: dict[str, Any], _: Placed) -> None:
+        self.sums["cost_nanousd"] += rows.whole_number(event.get("cost_nanousd")) or 0
+
+    def _turn(self, event: dict[str, Any], _: Placed) -> None:
+        row = {"run_id": self.run_id, **rows.turn_row(event)}
+        self.turns.append(row)
+        self.sums["steps_taken"] += 1
+        self.sums["unpriced_turns"] += row["cost_nanousd"] is None
+        for name in ("input_tokens", "cached_read_tokens", "output_tokens", "reasoning_tokens", "cost_nanousd"):
+            self.sums[name] += row[name] or 0
+        if row["model_answered"]:
+            self.facts["model_answered"] = row["model_answered"]
+
+        for outline in event.get("calls") or ():
+            # Entered here already, so that no call is missing if its own entry is.
+            call = {"step": event["step"], "at": event["at"], **outline}
+            self._enter(rows.requested_row(call), None)
+            self.sums["calls"] += 1
+
+    def _call_requested(self, event: dict[str, Any], placed: Placed) -> None:
+        row = rows.requested_row(event)
+        row["redactions"] = rows.json_text(event.get("redactions"))
+        if row["call_uid"] not in self.new_calls:
+            self.calls_without_turn.append(row["call_uid"])
+        self._enter(row, placed)
+
+    def _enter(self, row: dict[str, Any], placed: Placed | None) -> None:
+        row["run_id"] = self.run_id
+        row["run_number"] = self._number
+        row["order_at"] = self.clock
+        row["requested_offset"] = placed and placed.offset
+        row["requested_length"] = placed and placed.length
+        self.new_calls[row["call_uid"]] = _NEW_CALL | row
+
+    def _call_started(self, event: dict[str, Any], _: Placed) -> None:
+        self._change(str(event["call_uid"]), rows.started_row(event))
+
+    def _call_finished(self, event: dict[str, Any], placed: Placed) -> None:
+        row = rows.finished_row(event)
+        row |= {"finished_offset": placed.offset, "finished_length": placed.length}
+        uid = str(event["call_uid"])
+        found = event.get("redactions")
+        if isinstance(found, dict):
+            before = self.new_calls.get(uid, {}).get("redactions")
+            row["redactions"] = rows.json_text(_added(before, found))
+        self._change(uid, row)
+        self.sums["failed_calls"] += rows.is_failed(row["outcome"])
+
+    def _approval(self, event: dict[str, Any], _: Placed) -> None:
+        if event.get("decision") in {"granted", "denied"}:
+            self._change(str(event["call_uid"]), {"approval": event["decision"]})
+
+    def _run_finished(self, event: dict[str, Any], _: Placed) -> None:
+        self.finished = 1
+        self.facts["status"] = rows.text(event.get("status")) or "interrupted"
+        self.facts["completed_at"] = rows.text(event.get("ended_at")) or event["at"]
+        for name in ("response", "error", "error_type"):
+            self.facts[name] = rows.text(event.get(name))
+        torn = event.get("torn")
+        if isinstance(torn, dict):
+            size = rows.whole_number(torn.get("bytes")) or 0
+            place = rows.whole_number(torn.get("offset")) or 0
+            self.damage.append(Damage(self._path, place, size, "the last entry was cut off"))
+        if event.get("damage"):
+            self.damage.append(Damage(self._path, 0, 0, str(event["damage"])))
+
+    def _change(self, uid: str, row: dict[str, Any]) -> None:
+        target = self.new_calls.get(uid)
+        if target is None:
+            target = self.changed_calls.setdefault(uid, {})
+        target.update(row)
+
+
+_HANDLERS = {
+    "run_started": _Batch._run_started,
+    "request_failed": _Batch._request_failed,
+    "turn": _Batch._turn,
+    "call_requested": _Batch._call_requested,
+    "call_started": _Batch._call_started,
+    "call_finished": _Batch._call_finished,
+    "approval": _Batch._approval,
+    "run_finished": _Batch._run_finished,
+}
+
+_NEW_CALL: dict[str, Any] = {
+    "redactions": None,
+    "result": None,
+    "result_form": 0,
+    "result_metadata": None,
+    "result_bytes": None,
+    "result_sha256": None,
+    "truncated_to": None,
+    "outcome": "requested",
+    "error_type": None,
+    "error_message": None,
+    "started_at": None,
+    "ended_at": None,
+    "duration_ms": None,
+    "duration_source": "unknown",
+    "approval": "auto",
+    "sandbox": "not_applicable",
+    "finished_offset": None,
+    "finished_length": None,
+}
+
+
+def _insert_statement(table: str, names: Sequence[str]) -> str:
+    places = ", ".join("?" * len(names))
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of our own
+
+
+def _fact(name: str, value: Any) -> Any:
+    return rows.whole_number(value) or 1 if name == "attempt" else rows.text(value)
+
+
+def _added(before: str | None, found: dict[str, Any]) -> dict[str, int]:
+    total: dict[str, int] = jsontext.loads(before) if before else {}
+    for rule, count in found.items():
+        total[rule] = total.get(rule, 0) + (rows.whole_number(count) or 0)
+    return total
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,216 @@
+"""The open end of one run's journal: one write per event, chained, locked for the life of the run.
+
+A journal is JSON Lines. Every line carries v, seq (from 1), prev (SHA-256 of the line before, without its newline), at
+(UTC, microseconds) and type (DESIGN.md section 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from equitrcoder.ledger import files
+
+Durability: TypeAlias = Literal["process", "full"]
+Tell: TypeAlias = Callable[[str, str], None]
+"""(kind of trouble, one line for the user); told once per kind by whoever takes it."""
+
+_KEPT_BYTES = 8_000_000
+"""Events that could not be written wait in memory up to this size."""
+_LOOK_EVERY_S = 0.5
+
+_second: tuple[int, bytes] = (-1, b"")
+
+
+def now_text() -> bytes:
+    """The present moment as `records.format_time` writes it, at a tenth of its cost.
+
+    Example:
+        >>> len(now_text())
+        32
+    """
+    global _second
+    second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    known = _second
+    if known[0] != second:
+        known = _second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode())
+    return b"%b.%06d+00:00" % (known[1], rest_ns // 1000)
+
+
+class Journal:
+    """One run's journal, open for appending. Thread-safe.
+
+    Args:
+        path: A file that does not exist yet.
+        durability: `process` survives any kill, `full` (one fdatasync per event) survives power loss.
+        tell: Hears of trouble; the run goes on.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+
+    def __init__(self, path: Path, *, durability: Durability, tell: Tell) -> None:
+        self.path = path
+        self.lost = 0
+        """Events that are in no file and never will be."""
+        self._full = durability == "full"
+        self._tell = tell
+        self._guard = threading.Lock()
+        self._waiting: deque[tuple[bytes, bytes, bytes]] = deque()
+        self._waiting_bytes = 0
+        self.seq = 0
+        self.last_hash = ""
+        self.size = 0
+        self._looked_at = time.monotonic()
+        self._fd = self._create()
+
+    def _create(self) -> int:
+        files.make_private_folder(self.path.parent)
+        fd = files.open_to_append(self.path, new=True)
+        files.try_lock(fd)
+        if self._full:
+            files.sync_folder(self.path.parent)
+        self._inode = os.fstat(fd).st_ino
+        return fd
+
+    def append(self, kind: bytes, body: bytes) -> None:
+        """Add one event.
+
+        Never raises for what the disk does: an event that cannot be written waits for the next one, or is counted.
+
+        Args:
+            kind: The event's type.
+            body: Its own fields as a JSON object, at least one.
+        """
+        at = now_text()
+        with self._guard:
+            if self._fd < 0:
+                raise ValueError("the journal is closed")
+            self._look_after_file()
+            in_order = not self._waiting or self._write_waiting()
+            if not (in_order and self._write(kind, at, body)):
+                self._keep(kind, at, body)
+
+    def close(self) -> None:
+        """Write what still waits, count what cannot be written, release the lock. May be called again."""
+        with self._guard:
+            if self._fd < 0:
+                return
+            if self._waiting and not self._write_waiting():
+                self.lost += len(self._waiting)
+                self._waiting.clear()
+            os.close(self._fd)
+            self._fd = -1
+        if self.lost:
+            self._tell("journal_lost", f"{self.lost} entries could not be written to {self.path} and are lost.")
+
+    def settle(self) -> None:
+        """Write what still waits.
+
+        Raises:
+            OSError: There is no room for it; it goes on waiting.
+        """
+        with self._guard:
+            if self._waiting and not self._write_waiting():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def discard(self) -> None:
+        """Close and remove a journal whose run never began."""
+        with self._guard:
+            self._waiting.clear()
+        self.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    @property
+    def waiting(self) -> int:
+        """How many events are in memory only."""
+        return len(self._waiting)
+
+    def _write(self, kind: bytes, at: bytes, body: bytes) -> bool:
+        line = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",%b' % (
+            self.seq + 1,
+            self.last_hash.encode(),
+            at,
+            kind,
+            body[1:],
+        )
+        try:
+            self._write_whole(line + b"\n")
+            if self._full:
+                files.sync_data(self._fd)
+        except OSError as error:
+            self._tell("journal_write", _trouble(self.path, error))
+            return False
+        self.seq += 1
+        self.last_hash = hashlib.sha256(line).hexdigest()
+        self.size += len(line) + 1
+        return True
+
+    def _write_whole(self, data: bytes) -> None:
+        try:
+            files.append_whole(self._fd, data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            files.append_whole(self._fd, data)  # a write can be short for other reasons than a full disk
+
+    def _write_waiting(self) -> bool:
+        """Write what waits, in order, with the time at which each happened."""
+        while self._waiting:
+            kind, at, body = self._waiting[0]
+            if not self._write(kind, at, body):
+                return False
+            self._waiting.popleft()
+            self._waiting_bytes -= len(body)
+        return True
+
+    def _keep(self, kind: bytes, at: bytes, body: bytes) -> None:
+        if self._waiting_bytes + len(body) > _KEPT_BYTES:
+            self.lost += 1
+            return
+        self._waiting.append((kind, at, body))
+        self._waiting_bytes += len(body)
+
+    def _look_after_file(self) -> None:
+        """Now and then: is the file still ours? If it was deleted or replaced, it is made anew from the open one."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        try:
+            if self.path.lstat().st_ino == self._inode:
+                return
+            what = "was replaced"
+        except FileNotFoundError:
+            what = "was deleted"
+        except OSError:
+            return  # the folder cannot be looked at; writing still works or says why not
+        self._restore(what)
+
+    def _restore(self, what: str) -> None:
+        try:
+            if os.path.lexists(self.path):
+                self.path.rename(self.path.with_name(f"{self.path.name}.replaced-{time.time_ns()}"))
+            old, self._fd = self._fd, self._create()
+        except OSError as error:
+            self._tell("journal_gone", f"{self.path} {what} and cannot be made anew ({error.strerror}).")
+            return
+        try:
+            files.copy(old, self._fd)
+        finally:
+            os.close(old)
+        self._tell("journal_gone", f"{self.path} {what} during the run; it was made anew with all its entries.")
+
+
+def _trouble(path: Path, error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return f"Cannot write {path} ({reason}); the run goes on, entries wait in memory until there is room."

@@ -1,0 +1,185 @@
+"""One state directory, open for writing: starts runs, looks after the index."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equitrcoder.errors import LedgerError
+from equitrcoder.ledger import files, register
+from equitrcoder.ledger.journal import Durability, Journal
+from equitrcoder.ledger.recorder import RunRecorder
+from equitrcoder.ledger.redaction import Redactor
+from equitrcoder.ledger.writer import IndexWriter
+from equitrcoder.records import new_ulid
+
+if TYPE_CHECKING:
+    from equitrcoder.records import JSON, AgentRole, Capture, RunStatus
+
+
+class Ledger:
+    """A state directory, open for writing.
+
+    Args:
+        state_dir: Created for this user only when it is missing.
+        redactor: What is taken out before anything is written; None: nothing.
+        durability: `process`: survives any kill. `full`: survives power loss, at one fdatasync per event.
+        on_trouble: Hears one line per kind of trouble, once. Its own exceptions are ignored.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder)) as ledger:
+        ...     run = ledger.start_run(
+        ...         provider="groq", model_requested="groq/x", repo_path=".", task="hi", capture="middleware"
+        ...     )
+        ...     run.finish(status="completed", response="hello")
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        redactor: Redactor | None = None,
+        durability: Durability = "process",
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> None:
+        self.state_dir = state_dir
+        self._redactor = redactor or Redactor()
+        self._durability: Durability = durability
+        self._on_trouble = on_trouble
+        self._told: set[str] = set()
+        self._guard = threading.Lock()
+        self._recorders: dict[str, RunRecorder] = {}
+        self._writer = IndexWriter(state_dir, self._tell)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start_run(
+        self,
+        *,
+        provider: str,
+        model_requested: str,
+        repo_path: str,
+        task: str,
+        capture: Capture,
+        session_id: str | None = None,
+        parent_run_id: str | None = None,
+        previous_run_id: str | None = None,
+        agent_role: AgentRole = "single",
+        agent_name: str = "single",
+        attempt: int = 1,
+        system: str = "",
+        settings: Mapping[str, JSON] = {},
+    ) -> RunRecorder:
+        """Open a run's journal, lock it, register it. Nothing of the run may happen before this returns.
+
+        Args:
+            session_id: None: a new session.
+            parent_run_id: The supervisor's run, for a worker.
+            previous_run_id: The attempt before this one, for a resumed run.
+
+        Raises:
+            LedgerError: The state directory cannot be written.
+        """
+        run_id = new_ulid()
+        fields: dict[str, Any] = {
+            "run_id": run_id,
+            "session_id": session_id or new_ulid(),
+            "parent_run_id": parent_run_id,
+            "previous_run_id": previous_run_id,
+            "agent_role": agent_role,
+            "agent_name": agent_name,
+            "attempt": attempt,
+            "provider": provider,
+            "model_requested": model_requested,
+            "capture": capture,
+            "repo_path": repo_path,
+            "task": task,
+            "system": system,
+            "settings": dict(settings),
+            "process_id": os.getpid(),
+        }
+        journal = self._open_journal(run_id, fields)
+        recorder = RunRecorder(
+            run_id,
+            fields["session_id"],
+            journal,
+            self._redactor,
+            on_event=self._writer.notify,
+            on_finish=self._finished,
+        )
+        with self._guard:
+            self._recorders[run_id] = recorder
+        self._writer.add(run_id)
+        return recorder
+
+    def _open_journal(self, run_id: str, fields: dict[str, Any]) -> Journal:
+        path = self.state_dir / "journals" / time.strftime("%Y/%m", time.gmtime()) / f"{run_id}.jsonl"
+        journal = None
+        try:
+            files.make_private_folder(self.state_dir)
+            journal = Journal(path, durability=self._durability, tell=self._tell)
+            journal.append(b"run_started", self._redactor.event(fields))
+            journal.settle()
+            self._register("started", journal, {name: fields[name] for name in register.REPEATED})
+        except OSError as error:
+            if journal is not None:
+                journal.discard()
+            raise LedgerError(
+                f"Cannot write the ledger in {self.state_dir}: {(error.strerror or str(error)).lower()}. "
+                "Nothing was run.",
+                hint="make room or give the folder to this user, or set EQUITRCODER_STATE_DIR to another folder",
+            ) from error
+        return journal
+
+    def _register(self, kind: str, journal: Journal, fields: dict[str, Any]) -> None:
+        redacted, _ = self._redactor.json(fields)
+        register.append(self.state_dir, kind, {**redacted, "journal": self._relative(journal)})
+
+    def _relative(self, journal: Journal) -> str:
+        return journal.path.relative_to(self.state_dir).as_posix()
+
+    def _finished(self, recorder: RunRecorder, status: RunStatus) -> None:
+        journal = recorder.journal
+        with self._guard:
+            self._recorders.pop(recorder.run_id, None)
+        with contextlib.suppress(OSError):  # told when it happened; `close` counts what is lost
+            journal.settle()
+        try:
+            self._register(
+                "finished",
+                journal,
+                {"run_id": recorder.run_id, "status": status, "entries": journal.seq, "last": journal.last_hash},
+            )
+        except OSError as error:
+            self._tell("register", f"Cannot write {self.state_dir / 'runs.jsonl'} ({error.strerror}).")
+        journal.close()
+
+    def close(self) -> None:
+        """Wait until the index has everything (10 s at most) and end its thread.
+
+        Runs that are still open end as `interrupted`: nobody is left who could finish them.
+        """
+        with self._guard:
+            left = list(self._recorders.values())
+        for recorder in left:
+            recorder.finish(status="interrupted", error="the ledger was closed while the run was open")
+        self._writer.close()
+
+    def _tell(self, kind: str, line: str) -> None:
+        with self._guard:
+            if kind in self._told:
+                return
+            self._told.add(kind)
+        if self._on_trouble is not None:
+            with contextlib.suppress(Exception):  # a listener must never end a run
+                self._on_trouble(line)

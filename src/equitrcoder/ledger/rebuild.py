@@ -1,0 +1,119 @@
+"""Making the index anew from the journals, beside the old one, which answers until the new one takes its place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from equitrcoder.ledger import catch_up, files, register
+from equitrcoder.ledger.index import NAME, Index
+from equitrcoder.ledger.reading import Damage, Place, read_piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildReport:
+    """What a rebuild found."""
+
+    runs: int
+    calls: int
+    duration_ms: float
+    damage: list[Damage] = field(default_factory=list)
+    """Every place that is not as it was written; empty when all is well."""
+
+
+def rebuild_index(state_dir: Path, *, on_progress: Callable[[int, int], None] | None = None) -> RebuildReport:
+    """Make the index anew from runs.jsonl and the journals. Others go on with the old one meanwhile.
+
+    Args:
+        on_progress: Hears (runs done, runs in all) after each run.
+
+    Raises:
+        OSError, sqlite3.Error: It cannot be written.
+    """
+    began = time.monotonic()
+    files.make_private_folder(state_dir)
+    _register_strays(state_dir)
+    fresh = state_dir / f"{NAME}.new-{os.getpid()}-{time.monotonic_ns()}"
+    try:
+        index = Index(fresh, state_dir)
+        try:
+            troubles = _fill(index, on_progress)
+            runs, calls = _counts(index)
+            damage = [*_damage(index), *troubles]
+        finally:
+            index.close()
+        fresh.chmod(0o600)
+        _exchange(state_dir, fresh)
+    finally:
+        for name in (fresh.name, f"{fresh.name}-wal", f"{fresh.name}-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                (state_dir / name).unlink()
+    return RebuildReport(runs=runs, calls=calls, duration_ms=(time.monotonic() - began) * 1000, damage=damage)
+
+
+def _fill(index: Index, on_progress: Callable[[int, int], None] | None) -> list[Damage]:
+    index.connection.execute("PRAGMA synchronous = OFF")
+    index.read_register()
+    runs = index.unfinished()
+    troubles: list[Damage] = []
+    for done, run_id in enumerate(runs, 1):
+        troubles += catch_up.catch_up_run(index, run_id)
+        if on_progress is not None:
+            on_progress(done, len(runs))
+    return troubles
+
+
+def _counts(index: Index) -> tuple[int, int]:
+    runs, calls = index.connection.execute(
+        "SELECT (SELECT count(*) FROM agent_runs), (SELECT count(*) FROM tool_calls)"
+    ).fetchone()
+    return runs, calls
+
+
+def _damage(index: Index) -> list[Damage]:
+    return [
+        Damage(*row)
+        for row in index.connection.execute("SELECT path, offset, bytes, what FROM damage ORDER BY path, offset, what")
+    ]
+
+
+def _exchange(state_dir: Path, fresh: Path) -> None:
+    """Put the new file in the old one's place.
+
+    A write-ahead log belongs to a name, not to a file: the old one's is taken away first, under the lock that everybody
+    holds while opening. Whoever has the old file open goes on with it until it sees the change.
+    """
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    with catch_up.opening(state_dir, alone=True):
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                (state_dir / f"{NAME}{suffix}").unlink()
+        fresh.replace(state_dir / NAME)
+
+
+def _register_strays(state_dir: Path) -> None:
+    """Journals that runs.jsonl does not name (it was deleted, or a kill came between) are entered at its end."""
+    known = {entry.fields["journal"] for entry in register.read(state_dir).entries}
+    for path in sorted((state_dir / "journals").glob("*/*/*.jsonl")):
+        journal = path.relative_to(state_dir).as_posix()
+        if journal not in known:
+            _register_stray(state_dir, path, journal)
+
+
+def _register_stray(state_dir: Path, path: Path, journal: str) -> None:
+    try:
+        if files.is_locked(path):
+            return  # its process is about to enter it
+        events = read_piece(path, Place()).events
+    except OSError:
+        return
+    started = events[0].event if events and events[0].event["type"] == "run_started" else {}
+    run_id = started.get("run_id")
+    fields = {name: started[name] for name in register.REPEATED if name in started}
+    fields |= {"run_id": run_id if isinstance(run_id, str) else path.stem, "journal": journal, "found": True}
+    register.append(state_dir, "started", fields, at=started.get("at"))

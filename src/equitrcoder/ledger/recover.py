@@ -1,0 +1,140 @@
+"""Closing a dead run: only who gets the lock of its journal may do it, so a run that lives is never touched.
+
+Calls in flight are closed as `interrupted`, calls that never started as `cancelled`, and the run ends as `interrupted`.
+A torn last entry is cut back and kept, as text, in the closing entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from equitrcoder.ledger import files, register
+from equitrcoder.ledger.encoding import encode
+from equitrcoder.ledger.journal import now_text
+from equitrcoder.ledger.reading import Place, Placed, read_piece
+
+_TORN_TEXT_BYTES = 65_536
+
+
+def close_dead_run(
+    state_dir: Path, run_id: str, journal: str, *, entries: int | None = None, status: str | None = None
+) -> bool:
+    """Close a run whose process is gone.
+
+    Args:
+        journal: Its path, relative to the state directory.
+        entries: How many entries runs.jsonl says it has, when the run had ended: then its tail was lost.
+        status: How the run had ended by runs.jsonl.
+
+    Returns:
+        False when another process holds the journal: the run lives.
+
+    Raises:
+        OSError: The journal cannot be opened or written.
+    """
+    path = state_dir / journal
+    fd = files.open_to_append(path)
+    try:
+        if not files.try_lock(fd):
+            return False
+        state = _State(path)
+        if not state.finished and (state.place.offset or state.torn_bytes):
+            _append_end(fd, state, entries=entries, status=status)
+            state = _State(path)
+        if state.finished:
+            fields = {"status": state.status, "entries": state.place.seq, "last": state.place.last_hash}
+            register.append(state_dir, "finished", {"run_id": run_id, **fields, "journal": journal})
+        return True
+    finally:
+        os.close(fd)
+
+
+def _append_end(fd: int, state: _State, *, entries: int | None, status: str | None) -> None:
+    torn = _cut_torn_tail(fd, state)
+    chain = _Chain(fd, state.place)
+    lost = entries is not None
+    for uid, started in state.open_calls.items():
+        if lost:
+            outcome, why = "unknown", "record_lost"
+        else:
+            outcome, why = ("interrupted", "process_died") if started else ("cancelled", "process_died")
+        chain.append("call_finished", {"call_uid": uid, "outcome": outcome, "error_type": why, "recovered": True})
+    end: dict[str, Any] = {
+        "status": (status if lost else None) or "interrupted",
+        "response": None,
+        "error": None if lost else "the process ended before the run did",
+        "error_type": "record_lost" if lost else "process_died",
+        "recovered": True,
+        "ended_at": state.last_at,
+    }
+    if torn:
+        end["torn"] = torn
+    if lost:
+        end["damage"] = f"it had {entries} entries, and {state.place.seq} are left"
+    chain.append("run_finished", end)
+
+
+def _cut_torn_tail(fd: int, state: _State) -> dict[str, Any] | None:
+    if not state.torn_bytes:
+        return None
+    data = os.pread(fd, min(state.torn_bytes, _TORN_TEXT_BYTES), state.place.offset)
+    os.ftruncate(fd, state.place.offset)
+    # What stood there was redacted before it was written.
+    return {"offset": state.place.offset, "bytes": state.torn_bytes, "text": data.decode("utf-8", "replace")}
+
+
+class _State:
+    """What a journal says at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = Place()
+        self.torn_bytes = 0
+        self.finished = False
+        self.status = ""
+        self.last_at = ""
+        self.open_calls: dict[str, bool] = {}  # call_uid -> has it started
+        while True:
+            piece = read_piece(path, self.place)
+            for placed in piece.events:
+                self._take(placed)
+            self.torn_bytes = piece.torn_bytes
+            if piece.place.offset == self.place.offset:
+                return
+            self.place = piece.place
+
+    def _take(self, placed: Placed) -> None:
+        event = placed.event
+        kind = event["type"]
+        uid = event.get("call_uid")
+        self.last_at = max(self.last_at, event["at"])
+        if kind == "turn":
+            for outline in event.get("calls") or ():
+                self.open_calls[str(outline["call_uid"])] = False
+        elif kind == "call_requested":
+            self.open_calls.setdefault(str(uid), False)
+        elif kind == "call_started":
+            self.open_calls[str(uid)] = True
+        elif kind == "call_finished":
+            self.open_calls.pop(str(uid), None)
+        elif kind == "run_finished":
+            self.finished = True
+            self.status = str(event.get("status"))
+
+
+class _Chain:
+    """Appends to a journal that was read to its end."""
+
+    def __init__(self, fd: int, place: Place) -> None:
+        self._fd = fd
+        self._seq = place.seq
+        self._last_hash = place.last_hash
+
+    def append(self, kind: str, fields: dict[str, Any]) -> None:
+        self._seq += 1
+        head = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",'
+        line = head % (self._seq, self._last_hash.encode(), now_text(), kind.encode()) + encode(fields)[1:]
+        files.append_whole(self._fd, line + b"\n")
+        self._last_hash = hashlib.sha256(line).hexdigest()

@@ -1,0 +1,210 @@
+"""Redaction: secrets are taken out before the first byte is written, on decoded values.
+
+Known values are found here: those of the environment and of the settings. The table of documented key formats, key
+names, PEM blocks and URL passwords (DESIGN.md section 5) joins at the two places marked "rule table": one looks for
+candidates, one replaces. What goes to the model and to the tools is never altered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.ledger.encoding import encode, plain
+from equitrcoder.records import JSON
+
+KNOWN_VALUE = "known_value"
+"""Name of the rule that counts known secret values."""
+
+_MIN_CHARACTERS = 8
+
+_SECRET_WORDS = (
+    "KEY",
+    "KEYS",
+    "TOKEN",
+    "TOKENS",
+    "SECRET",
+    "SECRETS",
+    "PASS",
+    "PASSWD",
+    "PASSWORD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "AUTH",
+    "PAT",
+    "PWD",
+)
+_SECRET_NAME = re.compile(r"(?:^|[_.\-A-Z0-9])(?:" + "|".join(_SECRET_WORDS) + r")(?:$|[_.\-0-9])")
+_ADDRESS_NAME = re.compile(r"(?:URL|URI|ENDPOINT|HOST)$")
+_PLAIN_WORD = re.compile(r"[A-Za-z]?(?:[a-z]{0,19}|[A-Z]{0,19})")
+_NUMBER = re.compile(r"[\d\s.,:+\-/eE%]+")
+_PATH = re.compile(r"(?:~?/|\.\.?/|[A-Za-z]:[\\/]|file:)")
+_BASE64 = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/=]{32,}")
+
+_OPAQUE_KEYS = frozenset({"signature", "thoughtSignature", "thought_signature", "encrypted_content"})
+_OPAQUE_DATA_TYPES = frozenset({"redacted_thinking"})
+
+
+def secret_values(environ: Mapping[str, str], extra: Iterable[str] = ()) -> list[str]:
+    """The secret values of an environment: of variables whose names say so, and those given besides.
+
+    A value counts when it has at least 8 characters and is no path, number or plain word. A comma-separated list counts
+    piece by piece. `extra` (keys from the settings) is held to the same.
+
+    Example:
+        >>> secret_values({"GROQ_API_KEY": "gsk_1234567890", "HOME": "/home/ada", "AUTH_MODE": "disabled"})
+        ['gsk_1234567890']
+    """
+    return list(named_secrets(environ, extra))
+
+
+def named_secrets(environ: Mapping[str, str], extra: Iterable[str] = ()) -> dict[str, str]:
+    """Like `secret_values`, each with the name of its variable: value -> name. `Redactor` takes it as it is.
+
+    Example:
+        >>> named_secrets({"GROQ_API_KEY": "gsk_1234567890"})
+        {'gsk_1234567890': 'GROQ_API_KEY'}
+    """
+    found: dict[str, str] = {}
+    for name, value in environ.items():
+        if _SECRET_NAME.search(name.upper()) and not _is_bare_address(name, value):
+            for piece in (value, *value.split(",")):
+                if _may_be_secret(piece.strip()):
+                    found.setdefault(piece.strip(), name)
+    for value in extra:
+        if _may_be_secret(value.strip()):
+            found.setdefault(value.strip(), KNOWN_VALUE)
+    return found
+
+
+def _is_bare_address(name: str, value: str) -> bool:
+    """AUTH_URL=https://login.example.com is no secret; one with a password or a query may be."""
+    return _ADDRESS_NAME.search(name.upper()) is not None and "@" not in value and "?" not in value
+
+
+def _may_be_secret(value: str) -> bool:
+    if len(value) < _MIN_CHARACTERS or _NUMBER.fullmatch(value) or _PLAIN_WORD.fullmatch(value):
+        return False
+    return _PATH.match(value) is None or _BASE64.fullmatch(value) is not None
+
+
+class Redactor:
+    """Takes secrets out of texts and values.
+
+    Args:
+        values: The secrets, or a mapping from each secret to the name that stands in its place.
+
+    Example:
+        >>> Redactor(["gsk_1234567890"]).text("key=gsk_1234567890")
+        ('key=[redacted:known_value]', {'known_value': 1})
+        >>> Redactor({"gsk_1234567890": "GROQ_API_KEY"}).json({"gsk_1234567890": [1]})
+        ({'[redacted:GROQ_API_KEY]': [1]}, {'known_value': 1})
+    """
+
+    def __init__(self, values: Iterable[str] | Mapping[str, str] = ()) -> None:
+        named = values if isinstance(values, Mapping) else dict.fromkeys(values, KNOWN_VALUE)
+        # The longest first, so that a secret that contains another one goes as a whole.
+        ordered = sorted((value for value in named if value), key=len, reverse=True)
+        self._secrets = tuple((value, f"[redacted:{named[value]}]") for value in ordered)
+        self._texts = tuple(value for value in ordered)
+        # A character is escaped alike wherever it stands, so a secret in a value is its escaped form in the JSON text.
+        self._escaped = tuple(encode(value)[1:-1] for value in ordered)
+        self._ascii_only = all(value.isascii() for value in ordered)
+
+    def text(self, text: str) -> tuple[str, dict[str, int]]:
+        """Redact one text. Returns it (the same object when nothing was found) and how often each rule applied."""
+        for secret in self._texts:
+            if secret in text:
+                return self._replace(text)
+        return text, {}
+
+    def json(self, value: JSON, *, native: bool = False) -> tuple[Any, dict[str, int]]:
+        """Redact a value: its texts and the keys of its objects.
+
+        Args:
+            value: Any JSON value; the given one is not changed.
+            native: It is a provider's message: signatures and encrypted content stay as they are.
+
+        Returns:
+            The value (the same object when nothing was found) and how often each rule applied.
+        """
+        raw = encode(value)
+        if not self.suspects(raw):
+            return value, {}
+        counts: dict[str, int] = {}
+        redacted = self._walk(_walkable(raw), counts, native=native)
+        return (redacted, counts) if counts else (value, {})
+
+    def event(self, fields: dict[str, Any], *, done: tuple[str, ...] = ()) -> bytes:
+        """One journal event's fields as JSON, redacted, `redactions` added to those that it has. For the recorder.
+
+        Args:
+            fields: The names of the fields themselves are ours and stay.
+            done: Fields that were redacted before.
+        """
+        raw = encode(fields)
+        if not self.suspects(raw):
+            return raw
+        counts: dict[str, int] = dict(fields.get("redactions") or {})
+        before = dict(counts)
+        kept = {
+            name: value if name in done else self._walk(value, counts, native=False)
+            for name, value in _walkable(raw).items()
+        }
+        return raw if counts == before else encode({**kept, "redactions": counts})
+
+    def suspects(self, raw: bytes) -> bool:
+        """Whether JSON text may hold a secret; then the decoded value is looked at.
+
+        rule table: candidates of the key formats are found here too, in one pass of a linear engine.
+        """
+        for secret in self._escaped:
+            if secret in raw:
+                return True
+        # Lone surrogates make jsontext write escapes for everything beyond ASCII.
+        return not self._ascii_only and b"\\u" in raw
+
+    def _replace(self, text: str) -> tuple[str, dict[str, int]]:
+        """rule table: its replacements follow the known values here."""
+        count = 0
+        for secret, mark in self._secrets:
+            if secret in text:
+                count += text.count(secret)
+                text = text.replace(secret, mark)
+        return text, {KNOWN_VALUE: count}
+
+    def _walk(self, value: Any, counts: dict[str, int], *, native: bool) -> Any:
+        if isinstance(value, str):
+            return self._counted(value, counts)
+        if isinstance(value, list):
+            return [self._walk(item, counts, native=native) for item in value]
+        return self._walk_object(value, counts, native=native) if isinstance(value, dict) else value
+
+    def _walk_object(self, value: dict[str, Any], counts: dict[str, int], *, native: bool) -> dict[str, Any]:
+        redacted: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self._counted(key, counts)
+            while name in redacted:  # two secret keys of one object: both values stay
+                name += "'"
+            opaque = native and _is_opaque(key, value)
+            redacted[name] = item if opaque else self._walk(item, counts, native=native)
+        return redacted
+
+    def _counted(self, text: str, counts: dict[str, int]) -> str:
+        text, found = self.text(text)
+        for rule, count in found.items():
+            counts[rule] = counts.get(rule, 0) + count
+        return text
+
+
+def _walkable(raw: bytes) -> Any:
+    """The value that JSON text of ours stands for, never too deep to walk through."""
+    return plain(jsontext.loads(raw))
+
+
+def _is_opaque(key: str, parent: dict[str, Any]) -> bool:
+    """Whether a field of a provider's message only has a meaning for the provider, unchanged."""
+    return key in _OPAQUE_KEYS or (key == "data" and parent.get("type") in _OPAQUE_DATA_TYPES)

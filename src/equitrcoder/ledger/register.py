@@ -1,0 +1,103 @@
+"""runs.jsonl: one line when a run starts, one when it ends, in the order in which it happened.
+
+It names each journal and, at the end, how many entries it has and the hash of the last one, so that a missing file or a
+cut tail shows. The place of a run's first line is its number: an order that no clock can change.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from equitrcoder import jsontext
+from equitrcoder.ledger import files
+from equitrcoder.ledger.encoding import encode
+from equitrcoder.ledger.journal import now_text
+
+NAME = "runs.jsonl"
+
+
+REPEATED = (
+    "run_id",
+    "session_id",
+    "parent_run_id",
+    "previous_run_id",
+    "agent_role",
+    "agent_name",
+    "attempt",
+    "provider",
+    "model_requested",
+    "capture",
+)
+"""What runs.jsonl repeats of run_started, so that a run shows even if that entry is damaged."""
+
+
+class Entry(NamedTuple):
+    """One line of the register."""
+
+    offset: int
+    fields: dict[str, Any]
+
+
+class RegisterReading(NamedTuple):
+    """What was read of the register."""
+
+    entries: list[Entry]
+    offset: int
+    """Where the next reading starts."""
+    unreadable: list[int]
+    """Offsets of lines that are none."""
+
+
+def append(state_dir: Path, kind: str, fields: dict[str, Any], *, at: str | None = None) -> int:
+    """Add one line (`kind` is started or finished; `at` None: now). Returns its offset. Raises OSError.
+
+    The file is locked for the moment of writing: a line cut short is taken back, one left torn by a kill is ended.
+    """
+    moment = at.encode() if at else now_text()
+    line = b'{"v":1,"at":"%b","type":"%b",%b\n' % (moment, kind.encode(), encode(fields)[1:])
+    fd = files.open_to_append(state_dir / NAME, create=True)
+    try:
+        files.wait_for_lock(fd)
+        size = os.fstat(fd).st_size
+        lead = b"\n" if size and os.pread(fd, 1, size - 1) != b"\n" else b""
+        files.append_whole(fd, lead + line)
+        return size + len(lead)
+    finally:
+        os.close(fd)
+
+
+def read(state_dir: Path, offset: int = 0) -> RegisterReading:
+    """Read the whole lines from an offset on; no file: nothing. Lines that cannot be read are passed over and told."""
+    entries: list[Entry] = []
+    unreadable: list[int] = []
+    try:
+        with (state_dir / NAME).open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                fields = _fields(line)
+                if fields is not None:
+                    entries.append(Entry(offset, fields))
+                else:
+                    unreadable.append(offset)
+                offset += len(line)
+    except FileNotFoundError:
+        pass
+    return RegisterReading(entries, offset, unreadable)
+
+
+def _fields(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = jsontext.loads(line)
+    except jsontext.InvalidJSON:
+        return None
+    well_formed = (
+        isinstance(value, dict)
+        and value.get("type") in {"started", "finished"}
+        and isinstance(value.get("run_id"), str)
+        and isinstance(value.get("journal"), str)
+    )
+    return value if well_formed else None

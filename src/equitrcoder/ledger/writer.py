@@ -1,0 +1,107 @@
+"""The thread that brings the index up to the journals while runs go on. It never holds up a run."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.index import Index
+    from equitrcoder.ledger.journal import Tell
+
+_GATHER_S = 0.25
+"""How long events gather before they are indexed together. Readers do not wait for it: they catch up themselves."""
+_IDLE_S = 1.0
+_CLOSE_S = 10.0
+
+
+class IndexWriter:
+    """Indexes the journals of this process's runs, in a thread that starts at the first event and ends when idle.
+
+    Args:
+        state_dir: Where the index is.
+        tell: Hears of trouble; the journals are unharmed by any.
+    """
+
+    def __init__(self, state_dir: Path, tell: Tell) -> None:
+        self._state_dir = state_dir
+        self._tell = tell
+        self._guard = threading.Lock()
+        self._runs: set[str] = set()
+        self._due = False
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._index: Index | None = None
+
+    def add(self, run_id: str) -> None:
+        """Take on a registered run; it is left again when it is finished and indexed."""
+        self._runs.add(run_id)
+        self.notify()
+
+    def notify(self) -> None:
+        """Something was appended. Costs nothing when the thread knows already."""
+        if self._due:
+            return
+        self._due = True
+        self._wake.set()
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        with self._guard:
+            if self._thread is not None:
+                return
+            # Not a daemon, so that what it writes is never cut off; it ends itself when nothing happens.
+            thread = threading.Thread(target=self._work, name="equitrcoder-index")
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # no more threads, or the interpreter is ending: readers catch up
+            self._thread = thread
+
+    def close(self) -> None:
+        """Index what is left, at most 10 s, and end the thread."""
+        self._hurry.set()
+        self.notify()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_CLOSE_S)
+            if thread.is_alive():
+                self._tell("index", "The index is behind; the journals are complete and it catches up when it is read.")
+                return
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+        self._hurry.clear()
+
+    def _work(self) -> None:
+        while self._wait():
+            self._wake.clear()
+            self._due = False  # in this order: what is appended from here on wakes the thread again
+            self._catch_up()
+
+    def _wait(self) -> bool:
+        """Wait for work and let it gather; False when the thread should end."""
+        main = threading.main_thread()
+        if self._wake.wait(0 if self._hurry.is_set() else _IDLE_S):
+            if main.is_alive():
+                self._hurry.wait(_GATHER_S)
+            return True
+        with self._guard:
+            thread, self._thread = self._thread, None
+            if self._due:  # somebody came while we were about to go
+                self._thread = thread
+            return self._due
+
+    def _catch_up(self) -> None:
+        from equitrcoder.ledger.catch_up import open_index
+
+        try:
+            self._index = open_index(self._state_dir, self._index)
+            for run_id in list(self._runs):
+                if self._index.follow(run_id):
+                    self._runs.discard(run_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the journals are the truth and the run goes on
+            self._tell("index", f"The index cannot be written ({error}); the journals are complete.")

@@ -2,11 +2,11 @@
 
     python -m bench.turns [--rounds 5] [--turns 20]
 
-The floor and each form of the agent run in turn in every round (a busy machine slows all alike); printed are medians and
-the medians of the per-round ratios to the floor.
+The floor and each form of the agent run in turn in every round (a busy machine slows all alike); printed are medians
+and the medians of the per-round ratios to the floor.
 
   start_s   process start until the first byte of the first request
-  turn_ms   last byte of an answer until the whole next request has arrived, the tool's run included; median of the turns
+  turn_ms   last byte of an answer until the whole next request has arrived, the tool's run included; median
   cpu_s     user and system time of the process and of everything it waited for
   rss_mb    highest sum of resident memory over the process tree, sampled every 20 ms
 """
@@ -14,6 +14,7 @@ the medians of the per-round ratios to the floor.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -114,7 +115,7 @@ def measure(command: list[str], work: Path, turns: int) -> dict[str, float]:
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     if process.returncode or len(rows) != turns + 1:
         raise SystemExit(f"{command} ended with {process.returncode} after {len(rows)} requests:\n{errors.decode()}")
-    gaps = [(later["read"] - row["answered"]) * 1000 for row, later in zip(rows, rows[1:], strict=False)]
+    gaps = [(later["read"] - row["answered"]) * 1000 for row, later in itertools.pairwise(rows)]
     return {
         "start_s": rows[0]["first"] - started,
         "turn_ms": statistics.median(gaps),

@@ -17,7 +17,7 @@ from equitrcoder.records import JSON, Approval
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
-    from equitrcoder.tools.toolbox import ValidCall
+    from equitrcoder.tools import ValidCall
 
     from .events import RunEvents
 

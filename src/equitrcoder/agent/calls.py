@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from equitrcoder.errors import ApprovalNeeded
@@ -15,7 +14,7 @@ from equitrcoder.wires.values import ResultForModel
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
-    from equitrcoder.tools.toolbox import Toolbox, ValidCall
+    from equitrcoder.tools import Toolbox, ValidCall
 
     from .approvals import ApprovalAnswer, Approvals
     from .events import RunEvents
@@ -122,8 +121,9 @@ class CallRunner:
         if result.outcome != "success":
             times = self.guard.failed(call)
             if times >= LoopGuard.WARN_AT:
-                note = f"\n[This same call has failed {times} times in a row. Change something, or end and say why.]"
-                result = replace(result, text=result.text + note)
+                result.text += (
+                    f"\n[This same call has failed {times} times in a row. Change something, or end and say why.]"
+                )
         self._close(call, result, duration_ms=duration_ms, approval=approval)
         return ResultForModel(
             wire_id=wire_id, name=call.call.name, text=result.text, is_error=result.outcome != "success"

@@ -30,7 +30,7 @@ class RunEvents:
         self._common = {"run": run, "agent": agent, "provider": provider}
         self._seq = 0
 
-    def emit(self, kind: str, **fields: Any) -> None:
+    def emit(self, kind: str, /, **fields: Any) -> None:
         """Send one event of type `kind`."""
         if self._sink is None:
             return

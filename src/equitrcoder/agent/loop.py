@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from equitrcoder.providers.choice import ModelChoice
     from equitrcoder.providers.client import FailedAttempt, ModelClient, ModelResponse
     from equitrcoder.sandbox import Sandbox
-    from equitrcoder.tools.toolbox import Toolbox
+    from equitrcoder.tools import Toolbox
     from equitrcoder.wires.values import Delta
 
     from .accounting import Accounts

@@ -20,7 +20,7 @@ from equitrcoder.providers.client import ModelClient
 from equitrcoder.records import new_ulid
 from equitrcoder.sandbox import Sandbox, choose_sandbox
 from equitrcoder.settings import Settings, state_dir
-from equitrcoder.tools import Toolbox, Workspace
+from equitrcoder.tools import Toolbox, ToolLimits, Workspace
 from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults
 
 from .accounting import Accounts
@@ -99,7 +99,9 @@ class Session:
             self._options.interactive, self.sandbox.level
         )
         self._workspace = Workspace.open(self.repo, hidden=[state])
-        self._toolbox = Toolbox(self._workspace, self.sandbox)
+        self._toolbox = Toolbox(
+            self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
+        )
         self._client = ModelClient(
             self.choice,
             idle_timeout_s=settings.idle_timeout_s,

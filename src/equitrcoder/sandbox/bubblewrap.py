@@ -1,0 +1,231 @@
+"""Commands behind bubblewrap: a disk view of their own, no network, no sight of other processes.
+
+Source: DESIGN.md section 6 ("Walls"); https://github.com/containers/bubblewrap
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from equitrcoder.errors import SandboxError
+from equitrcoder.records import SandboxLevel
+from equitrcoder.sandbox import CommandResult
+from equitrcoder.sandbox.environment import clean_environment
+from equitrcoder.sandbox.plain import bash_line
+from equitrcoder.sandbox.walls import Places, View
+
+_BWRAP = ("/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap", "/run/current-system/sw/bin/bwrap")
+_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL")
+_TIES = ("--die-with-parent", "--new-session")
+_PROBE_TIMEOUT_S = 10
+
+
+def trouble_with_bubblewrap(repo: Path, environ: Mapping[str, str]) -> str | None:
+    """Why bubblewrap cannot be used here; None when it can.
+
+    What a probe found is kept for the process, and a success also in the cache folder until the next boot.
+    """
+    if str(repo.resolve()) == "/":
+        return "the repository is the whole file system"
+    bwrap = find_bubblewrap()
+    if bwrap is None:
+        return f"no bwrap in {', '.join(str(Path(path).parent) for path in _BWRAP)}"
+    found = _flags(bwrap, str(cache_folder(environ)))
+    return None if isinstance(found, tuple) else found
+
+
+def find_bubblewrap() -> str | None:
+    """Path of bwrap, from a fixed list: never one that a repository put on PATH."""
+    return next((path for path in _BWRAP if os.access(path, os.X_OK)), None)
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Our cache folder: $XDG_CACHE_HOME/equitrcoder, else ~/.cache/equitrcoder. Not made by this."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else _home(environ) / ".cache") / "equitrcoder"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111  (honours the passwd entry, no error)
+
+
+@cache
+def _flags(bwrap: str, cache_dir: str) -> tuple[str, ...] | str:
+    """The flags for the namespaces that work here, or why none do."""
+    known = Path(cache_dir) / "bubblewrap-works"
+    key = _identity(bwrap)
+    with contextlib.suppress(OSError, ValueError):
+        noted_key, _, noted_flags = known.read_text("utf-8").partition("\n")
+        if noted_key == key:
+            return tuple(noted_flags.split())
+    found = _probe(bwrap)
+    if isinstance(found, tuple):
+        with contextlib.suppress(OSError):  # no cache folder: the next process probes again
+            known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            known.write_text(f"{key}\n{' '.join(found)}\n", "utf-8")
+    return found
+
+
+def _identity(bwrap: str) -> str:
+    """Changes when bwrap, the user or the running system does."""
+    boot = ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    status = os.stat(bwrap)  # noqa: PTH116
+    return f"{bwrap} {status.st_mtime_ns} {status.st_size} {os.geteuid()} {boot}"
+
+
+def _probe(bwrap: str) -> tuple[str, ...] | str:
+    trouble = "bwrap does not work"
+    for extra in (("--disable-userns",), ()):  # bwrap before 0.8 does not know it
+        flags = (*_NAMESPACES, *extra)
+        words = [
+            bwrap,
+            *flags,
+            "--unshare-net",
+            *_TIES,
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "true",
+        ]
+        try:
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_TIMEOUT_S, env={}, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"bwrap does not start ({error})"
+        if done.returncode == 0:
+            return flags
+        trouble = done.stderr.decode("utf-8", "replace").strip()[:300] or f"bwrap ended with {done.returncode}"
+    return trouble
+
+
+class BubblewrapSandbox:
+    """Runs each command in a bubblewrap of its own."""
+
+    level: SandboxLevel = "bubblewrap"
+
+    def __init__(
+        self,
+        repo: Path,
+        *,
+        environ: Mapping[str, str],
+        network: bool = False,
+        env_passthrough: Sequence[str] = (),
+        readable: Sequence[str] = (),
+        hidden: Sequence[Path] = (),
+    ) -> None:
+        self._repo = repo.resolve()
+        self._environ = dict(environ)
+        self._network = network
+        self._passthrough = tuple(env_passthrough)
+        self._readable = tuple(readable)
+        self._hidden = tuple(hidden)
+        self._made: tuple[Places, View] | None = None
+
+    async def run(self, command: str, *, timeout_s: float, output_limit_bytes: int) -> CommandResult:
+        """See `Sandbox.run`."""
+        from equitrcoder.sandbox.process import run_process
+
+        places, view = self._ready()
+        redirected = _git_redirection(self._repo).exists()
+        status_read, status_write = os.pipe()
+        try:
+            try:
+                result = await run_process(
+                    [*self._walls(view, status_write), "--", *bash_line(command)],
+                    cwd=None,
+                    env=self._environment(places),
+                    timeout_s=timeout_s,
+                    output_limit_bytes=output_limit_bytes,
+                    pass_fds=(status_write,),
+                )
+            finally:
+                os.close(status_write)
+                if not redirected:
+                    _remove_git_redirection(self._repo)
+            status = os.read(status_read, 65536)
+        finally:
+            os.close(status_read)
+        if b'"exit-code"' not in status and not result.timed_out:
+            raise SandboxError(
+                f"The sandbox could not be set up: {result.output[:300].decode('utf-8', 'replace').strip()}",
+                hint="equitrcoder doctor, or --sandbox off",
+            )
+        return result
+
+    async def aclose(self) -> None:
+        """Remove the private temporary folder and home; the package caches stay."""
+        if self._made is not None:
+            import shutil
+
+            shutil.rmtree(self._made[0].private, ignore_errors=True)
+            self._made = None
+
+    def _ready(self) -> tuple[Places, View]:
+        """Make the folders and look round, at the first command."""
+        if self._made is None:
+            places = self._make_places()
+            view = View(
+                places,
+                environ=self._environ,
+                readable=self._readable,
+                hidden=self._hidden,
+                network=self._network,
+            )
+            self._made = (places, view)
+        return self._made
+
+    def _make_places(self) -> Places:
+        name = hashlib.sha256(os.fsencode(self._repo)).hexdigest()[:16]
+        caches = cache_folder(self._environ).resolve() / "packages" / name
+        caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private = Path("/tmp", f"equitrcoder-{os.urandom(8).hex()}")  # noqa: S108  (mkdir refuses an existing one)
+        for folder in (private, private / "tmp", private / "home"):
+            folder.mkdir(mode=0o700)
+        (private / "empty").touch(mode=0o400)
+        return Places(repo=self._repo, home=_home(self._environ).resolve(), private=private, caches=caches)
+
+    def _walls(self, view: View, status: int) -> list[str]:
+        bwrap = find_bubblewrap()
+        flags = _flags(bwrap, str(cache_folder(self._environ))) if bwrap else "bwrap is gone"
+        if bwrap is None or isinstance(flags, str):
+            raise SandboxError(f"The sandbox cannot be had any more: {flags}.")
+        net = () if self._network else ("--unshare-net",)
+        return [bwrap, *flags, *net, *_TIES, "--json-status-fd", str(status), *view.arguments()]
+
+    def _environment(self, places: Places) -> dict[str, str]:
+        env = clean_environment(self._environ, self._passthrough)
+        env.pop("TMPDIR", None)
+        caches = str(places.caches)
+        env |= {
+            "HOME": str(places.home),
+            "PWD": str(places.repo),
+            "XDG_CACHE_HOME": caches,
+            "PIP_CACHE_DIR": f"{caches}/pip",
+            "npm_config_cache": f"{caches}/npm",
+        }
+        if self._network:  # without one the user's own, read-only, are of more use than empty ones
+            env |= {"CARGO_HOME": f"{caches}/cargo", "GOMODCACHE": f"{caches}/go-mod"}
+        return env
+
+
+def _git_redirection(repo: Path) -> Path:
+    return repo / ".git" / "commondir"
+
+
+def _remove_git_redirection(repo: Path) -> None:
+    """Remove what a command put there: it would make the user's git read settings and hooks from elsewhere."""
+    with contextlib.suppress(OSError):
+        _git_redirection(repo).unlink()

@@ -1,0 +1,159 @@
+"""Start a process, read what it writes, and be done with it when it ends, when its time is up, or when cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from equitrcoder.sandbox import CommandResult
+from equitrcoder.sandbox.family import Family
+from equitrcoder.sandbox.output import KeptOutput
+
+_READ_BYTES = 65536  # a pipe's own size
+
+
+async def run_process(
+    argv: Sequence[str],
+    *,
+    cwd: str | None,
+    env: Mapping[str, str],
+    timeout_s: float,
+    output_limit_bytes: int,
+    pass_fds: Sequence[int] = (),
+    stdin: int = subprocess.DEVNULL,
+) -> CommandResult:
+    """Run one program as the leader of its own session and keep head and tail of its output.
+
+    Once the program itself has ended, everything that it left behind is killed, so a background process that holds
+    the pipe open delays nothing. The same on timeout and on cancellation.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    output = KeptOutput(output_limit_bytes)
+    family = Family()
+    began = time.perf_counter()
+    read_end, write_end = os.pipe()
+    try:
+        child = _spawn(argv, cwd=cwd, env=family.environment(env), output=write_end, pass_fds=pass_fds, stdin=stdin)
+    except BaseException:
+        os.close(read_end)
+        family.abandon()
+        raise
+    finally:
+        os.close(write_end)
+    try:
+        timed_out = await _until_it_ends(child, read_end, output, timeout_s)
+    finally:
+        family.end(child)
+        _drain(read_end, output)
+        os.close(read_end)
+    code = child.returncode
+    return CommandResult(
+        exit_code=None if code is None or code < 0 or timed_out else code,
+        signal=-code if code is not None and code < 0 else None,
+        output=output.joined(),
+        output_bytes=output.total_bytes,
+        output_sha256=output.sha256,
+        truncated=output.truncated,
+        timed_out=timed_out,
+        duration_ms=(time.perf_counter() - began) * 1000,
+    )
+
+
+def _spawn(
+    argv: Sequence[str],
+    *,
+    cwd: str | None,
+    env: Mapping[str, str],
+    output: int,
+    pass_fds: Sequence[int],
+    stdin: int,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(argv),
+        stdin=stdin,
+        stdout=output,
+        stderr=output,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+    )
+
+
+async def _until_it_ends(child: subprocess.Popen[bytes], pipe: int, output: KeptOutput, timeout_s: float) -> bool:
+    """Read the pipe until the process has ended; say whether its time was up first."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(pipe, False)
+    ended: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(pipe, _read_some, loop, pipe, output)
+    timer = loop.call_later(timeout_s, _settle, ended, True)
+    try:
+        with _watch(child, ended):
+            return await ended
+    finally:
+        timer.cancel()
+        loop.remove_reader(pipe)
+
+
+def _read_some(loop: asyncio.AbstractEventLoop, pipe: int, output: KeptOutput) -> None:
+    try:
+        data = os.read(pipe, _READ_BYTES)
+    except BlockingIOError:
+        return
+    except OSError:
+        data = b""
+    if data:
+        output.feed(data)
+    else:
+        loop.remove_reader(pipe)
+
+
+def _settle(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+@contextlib.contextmanager
+def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[bool]) -> Iterator[None]:
+    """Settle `ended` with False once the child has ended, without reaping it where the system allows."""
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):  # not Linux, or a kernel before 5.3
+        threading.Thread(target=_wait_in_thread, args=(child, loop, ended), daemon=True).start()
+        yield
+        return
+    loop.add_reader(descriptor, _settle, ended, False)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _wait_in_thread(
+    child: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, ended: asyncio.Future[bool]
+) -> None:
+    child.wait()
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(_settle, ended, False)
+
+
+def _drain(pipe: int, output: KeptOutput) -> None:
+    """Read what is left in the pipe. All writers are dead, or hold on without our knowing: then stop at its size."""
+    os.set_blocking(pipe, False)
+    for _ in range(256):
+        try:
+            data = os.read(pipe, _READ_BYTES)
+        except OSError:
+            return
+        if not data:
+            return
+        output.feed(data)

@@ -1,0 +1,67 @@
+"""run_command: a command line in the sandbox, and its result in words."""
+
+from __future__ import annotations
+
+import signal
+
+from equitrcoder.records import JSON
+from equitrcoder.sandbox import CommandResult
+from equitrcoder.tools.text import plural
+from equitrcoder.tools.values import Box, ToolResult
+
+
+async def run_command(box: Box, command: str, timeout_s: int | None = None) -> ToolResult:
+    """Run a bash command line in the repository's root, and wait for it.
+
+    Standard input is empty; stdout and stderr come together. Every process that it starts ends with it: nothing can be
+    left running in the background. Each call is a new shell: cd and variables do not last.
+
+    Args:
+        command: The command line.
+        timeout_s: Seconds after which it is ended. 120 unless given.
+    """
+    seconds = box.limits.command_timeout_s if timeout_s is None else min(timeout_s, box.limits.command_timeout_max_s)
+    result = await box.sandbox.run(command, timeout_s=seconds, output_limit_bytes=box.limits.output_bytes)
+    return command_result(result, seconds)
+
+
+def command_result(result: CommandResult, timeout_s: float) -> ToolResult:
+    """The result of a command for the model: what it printed, and in front of it how it ended unless that was well."""
+    output = result.output.decode("utf-8", "replace")
+    metadata: dict[str, JSON] = {"exit_code": result.exit_code, "output_bytes": result.output_bytes}
+    if result.truncated:
+        metadata["truncated"] = True
+    if result.timed_out:
+        message = f"Ended after {timeout_s:g} s: it took too long"
+        advice = " Give a larger timeout_s, or a command that does less."
+        found = _result(result, f"{message}.{advice} Its output until then:\n{output}", metadata | {"timed_out": True})
+        found.outcome, found.error_type, found.error_message = "timeout", "timeout", message
+        return found
+    if result.exit_code == 0:
+        return _result(result, output or "(no output)", metadata)
+    if result.signal is not None:
+        metadata["signal"] = result.signal
+        message = f"Ended by signal {result.signal} ({_signal_name(result.signal)})"
+    else:
+        message = f"exit {result.exit_code}"
+    text = (
+        f"{message[:1].upper()}{message[1:]}.\n{output}"
+        if output
+        else f"{message[:1].upper()}{message[1:]}, no output."
+    )
+    found = _result(result, text, metadata)
+    found.outcome, found.error_type, found.error_message = "failed", "exit_status", message
+    return found
+
+
+def _result(result: CommandResult, text: str, metadata: dict[str, JSON]) -> ToolResult:
+    if not result.truncated:
+        return ToolResult(text, metadata=metadata)
+    return ToolResult(text, metadata=metadata, full_bytes=result.output_bytes, full_sha256=result.output_sha256)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return plural(number, "signal")

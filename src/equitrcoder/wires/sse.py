@@ -12,6 +12,7 @@ from equitrcoder.errors import BadResponseError
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 """Room for one event. Answers come in many small ones; without a bound a line that never ends would fill the memory."""
 
+_LINE_BYTES = 50  # what a line costs in memory beside its text: many short ones must not pass under the bound
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -104,7 +105,7 @@ class SSEDecoder:
             value = value[1:]
         if field == b"data":
             self._data.append(value)
-            self._hold(len(value) + 1)
+            self._hold(len(value) + _LINE_BYTES)
         elif field == b"event":
             self._name = value[:100].decode("utf-8", "replace")
 

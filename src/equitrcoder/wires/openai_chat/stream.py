@@ -17,6 +17,8 @@ from equitrcoder.wires.values import Delta, Turn
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """Room for an answer that came as one document although a stream was asked for."""
 
+_BLANK = b"\r\n\t \xef\xbb\xbf"
+
 
 class _NoJSONError(BadResponseError):
     """An event's data is no JSON."""
@@ -73,7 +75,7 @@ class ChatStreamReader:
 
     def _recognise(self, data: bytes) -> bytes:
         """Tell events from a document by the first byte that is neither blank nor part of a byte order mark."""
-        start = data.lstrip(b"\r\n\t \xef\xbb\xbf")[:1]
+        start = data.lstrip(_BLANK)[:1]
         if start:
             self._form = "document" if start in b"{[<" else "events"
         return data
@@ -222,7 +224,7 @@ class ChatStreamReader:
             self._raise(error)
 
     def _broken(self) -> ProviderError:
-        if not self._events and self._head:
+        if not self._events and not _may_be_events(self._head):
             return BadResponseError("The answer is no event stream.", hint="check the base URL", excerpt=self._start())
         return StreamBrokenError("The stream broke off before the answer was complete.", excerpt=self._start())
 
@@ -233,6 +235,13 @@ class ChatStreamReader:
         if error.partial is None:
             error.partial = self.partial()
         raise error
+
+
+def _may_be_events(head: bytes) -> bool:
+    """Whether these first bytes are the start of an event stream: nothing yet, or one of its fields, whole or cut."""
+    head = head.lstrip(_BLANK)
+    fields = (b":", b"data", b"event", b"id", b"retry")
+    return head.startswith(fields) or any(field.startswith(head) for field in fields)
 
 
 def _chunks(data: bytes) -> list[Any]:

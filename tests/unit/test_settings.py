@@ -65,7 +65,7 @@ def test_each_layer_wins_over_the_one_before_and_says_so(files: Any, tmp_path: P
     settings = (
         files(user, repo.replace("off", '"off"'), {"EQUITRCODER_BUDGET": "3"}, {"budget": 4.5}) if False else None
     )
-    settings = files(user, repo, {"EQUITRCODER_MAX_TURNS": "13"}, {"budget": 4.5})
+    settings = files(user, repo, {"EQUITRCODER_MAX_TURNS": "13", "EQUITRCODER_BUDGET": "3"}, {"budget": 4.5})
     assert (settings.budget, settings.max_turns, settings.stream, settings.check) == (4.5, 13, False, "make")
     assert {key: settings.origins[key] for key in ("budget", "max_turns", "stream", "check", "network")} == {
         "budget": "flag --budget",

@@ -246,6 +246,39 @@ def test_a_hang_up_during_a_stall_is_seen() -> None:
         assert (left.number, left.answered_at) == (1, None)
 
 
+def test_an_answer_that_nobody_takes_is_not_answered() -> None:
+    with ScriptedProvider([Fault(body=b"x" * 50_000_000)]) as provider:  # more than the system keeps for a reader
+        connection = connect(provider)
+        response = post(connection)
+        response.close()
+        connection.close()
+        (left,) = provider.wait_for_hang_ups()
+        assert left.answered_at is None
+
+
+def test_a_script_is_asked_for_one_request_at_a_time() -> None:
+    inside, overlapped = threading.Semaphore(1), threading.Event()
+
+    def script(_request: ReceivedRequest) -> Reply:
+        if not inside.acquire(blocking=False):
+            overlapped.set()
+            return Answer()
+        provider.wait_for_requests(2)
+        overlapped.wait(0.2)  # the other request is there and has all the time it needs to get in
+        inside.release()
+        return Answer()
+
+    with ScriptedProvider(script) as provider:
+        first, second = connect(provider), connect(provider)
+        for connection in (first, second):
+            connection.request("POST", "/v1/chat/completions", b"{}")
+        for connection in (first, second):
+            connection.getresponse().read()
+            connection.close()
+    assert not overlapped.is_set()
+    assert provider.errors == []
+
+
 def test_waiting_for_requests_waits_and_gives_up() -> None:
     with ScriptedProvider([Answer()]) as provider:
         with pytest.raises(TimeoutError, match=r"waited 0\.01 s for 1 requests; 0 requests have arrived"):

@@ -156,6 +156,16 @@ def test_a_stall_and_a_drip_lose_nothing(stall: int, drip: int) -> None:
     assert found.count(0.5) == sum(isinstance(step, bytes) for step in found)
 
 
+@given(stall=st.integers(0, len(WHOLE_BODY)), close=st.integers(0, len(WHOLE_BODY)), stream=st.booleans())
+def test_a_stall_and_a_close_each_come_at_their_place(stall: int, close: int, stream: bool) -> None:
+    whole = body_of(steps(Fault(answer=WHOLE), stream=stream))
+    found = steps(Fault(answer=WHOLE, stall_after_bytes=stall, close_after_bytes=close), stream=stream)
+    assert (found[-1], body_of(found)) == ("close", whole[:close])
+    assert ("stall" in found) == (stall <= close)
+    if stall <= close:
+        assert body_of(found[: found.index("stall")]) == whole[:stall]
+
+
 def test_a_close_after_events_and_a_stall_before_it() -> None:
     events = wire.render(WHOLE, request(stream=True)).events
     found = steps(Fault(answer=WHOLE, stall_after_events=2, close_after_events=2, reset=True))

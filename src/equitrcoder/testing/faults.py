@@ -123,6 +123,8 @@ def _spoilt(events: Sequence[bytes], fault: Fault) -> Iterator[Step]:
         sent += len(event)
     for _, step in marks:
         yield step
+        if step != "stall":
+            return
 
 
 def _marks(events: Sequence[bytes], fault: Fault) -> list[tuple[int, Step]]:

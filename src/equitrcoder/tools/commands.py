@@ -10,16 +10,8 @@ from equitrcoder.tools.text import plural
 from equitrcoder.tools.values import Box, ToolResult
 
 
-async def run_command(box: Box, command: str, timeout_s: int | None = None) -> ToolResult:
-    """Run a bash command line in the repository's root, and wait for it.
-
-    Standard input is empty; stdout and stderr come together. Every process that it starts ends with it: nothing can be
-    left running in the background. Each call is a new shell: cd and variables do not last.
-
-    Args:
-        command: The command line.
-        timeout_s: Seconds after which it is ended. 120 unless given.
-    """
+async def run_command(box: Box, command: str, timeout_s: int | None) -> ToolResult:
+    """See `catalog.run_command`."""
     seconds = box.limits.command_timeout_s if timeout_s is None else min(timeout_s, box.limits.command_timeout_max_s)
     result = await box.sandbox.run(command, timeout_s=seconds, output_limit_bytes=box.limits.output_bytes)
     return command_result(result, seconds)

@@ -19,7 +19,7 @@ _STATUS = ("status", "--porcelain=v1", "-z", "--branch", "--untracked-files=all"
 
 
 async def git_status(box: Box) -> ToolResult:
-    """Show the branch and the changed files, as git status --short does."""
+    """See `catalog.git_status`."""
     branch, changes = await _changes(Git(box), box)
     shown = changes[: box.limits.entries]
     lines = [f"## {branch}", *(f"{state} {printable(path)}" for state, path in shown)]
@@ -30,13 +30,8 @@ async def git_status(box: Box) -> ToolResult:
     return ToolResult("\n".join(lines if changes else [*lines, "nothing changed"]), metadata=metadata)
 
 
-async def git_diff(box: Box, path: str = ".", staged: bool = False) -> ToolResult:
-    """Show what changed since the last commit, as a unified diff; new files that git does not know yet are named.
-
-    Args:
-        path: Only changes in this file or folder.
-        staged: Only what is staged for the next commit.
-    """
+async def git_diff(box: Box, path: str, staged: bool) -> ToolResult:
+    """See `catalog.git_diff`."""
     with box.workspace.at(path) as place:
         where = place.path or "."
     git = Git(box)
@@ -64,13 +59,8 @@ async def git_diff(box: Box, path: str = ".", staged: bool = False) -> ToolResul
     )
 
 
-async def git_commit(box: Box, message: str, paths: list[str] | None = None) -> ToolResult:
-    """Commit changes in the repository. Hooks do not run and the commit is not signed.
-
-    Args:
-        message: The commit message.
-        paths: The changed files to commit, new and deleted ones too. Left out: all changes.
-    """
+async def git_commit(box: Box, message: str, paths: list[str] | None) -> ToolResult:
+    """See `catalog.git_commit`."""
     if not message.strip():
         raise ToolFailure("invalid_message", "The commit message is empty.", outcome="invalid")
     git = Git(box)

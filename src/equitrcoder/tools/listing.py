@@ -14,12 +14,8 @@ from equitrcoder.tools.walking import Entry, entries, walk
 _COUNTED_MAX = 100_000  # entries of a tree that are counted beyond those shown
 
 
-async def list_directory(box: Box, path: str = ".") -> ToolResult:
-    """List a folder of the repository: one name per line, folders with a slash at the end, links with what they name.
-
-    Args:
-        path: Path of the folder, relative to the repository's root.
-    """
+async def list_directory(box: Box, path: str) -> ToolResult:
+    """See `catalog.list_directory`."""
     return await asyncio.to_thread(_list, box, path)
 
 
@@ -51,13 +47,8 @@ def _line(entry: Entry) -> str:
     return name if entry.kind == "file" else f"{name} (no file: pipe, socket or device)"
 
 
-async def directory_tree(box: Box, path: str = ".", depth: int = 3) -> ToolResult:
-    """Show a folder of the repository and what is below it, indented. What git ignores is named but not entered.
-
-    Args:
-        path: Path of the folder, relative to the repository's root.
-        depth: How many levels to show.
-    """
+async def directory_tree(box: Box, path: str, depth: int) -> ToolResult:
+    """See `catalog.directory_tree`."""
     return await asyncio.to_thread(_tree, box, path, depth)
 
 

@@ -18,18 +18,8 @@ _LOOKED_AT_BYTES = 8192
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-async def read_file(box: Box, file_path: str, start_line: int | None = None, end_line: int | None = None) -> ToolResult:
-    """Read a text file of the repository.
-
-    Without start_line and end_line the content comes exactly as it is. With one of them only those lines come, each
-    after its number and a tab (not part of the file). A long result is cut in the middle and says which lines are
-    missing.
-
-    Args:
-        file_path: Path of the file, relative to the repository's root.
-        start_line: First line to read, from 1.
-        end_line: Last line to read, included.
-    """
+async def read_file(box: Box, file_path: str, start_line: int | None, end_line: int | None) -> ToolResult:
+    """See `catalog.read_file`."""
     with box.workspace.at(file_path) as place:
         descriptor = box.workspace.open_file(place)
         try:

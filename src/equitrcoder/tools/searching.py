@@ -20,16 +20,8 @@ _PATTERN_CHARACTERS_MAX = 5000
 _COUNTED_MAX = 20_000  # matches; then it is enough
 
 
-async def search(box: Box, pattern: str, path: str = ".", glob: str | None = None) -> ToolResult:
-    """Search the text files of the repository for a regular expression (RE2 syntax; start with (?i) to ignore case).
-
-    Gives one line per matching line: path:line: text. Files that git ignores, binary files and .git are left out.
-
-    Args:
-        pattern: The regular expression. Quote special characters with a backslash.
-        path: Folder or file to search in, relative to the repository's root.
-        glob: Only files whose path fits, as in .gitignore: *.py, or src/**/*.ts.
-    """
+async def search(box: Box, pattern: str, path: str, glob: str | None) -> ToolResult:
+    """See `catalog.search`."""
     expression = compile_pattern(pattern)
     stop = threading.Event()
     try:

@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from equitrcoder.records import JSON, ToolKind
 from equitrcoder.sandbox import Sandbox
+from equitrcoder.tools.catalog import TOOLS
 from equitrcoder.tools.failures import failure_result
 from equitrcoder.tools.schema import check_arguments, spec_of
-from equitrcoder.tools.values import Box, Effect, InvalidCall, ToolFailure, ToolLimits, ToolResult, ValidCall
+from equitrcoder.tools.values import Box, InvalidCall, ToolFailure, ToolLimits, ToolResult, ValidCall
 from equitrcoder.tools.workspace import Workspace
 from equitrcoder.wires.values import ToolSpec
-
-_TOOLS: dict[str, tuple[str, Effect, str]] = {
-    "read_file": ("reading", "read", "file_path"),
-    "write_file": ("writing", "write", "file_path"),
-    "edit_file": ("writing", "write", "file_path"),
-    "list_directory": ("listing", "read", "path"),
-    "directory_tree": ("listing", "read", "path"),
-    "search": ("searching", "read", "pattern"),
-    "run_command": ("commands", "command", "command"),
-    "git_status": ("git", "read", ""),
-    "git_diff": ("git", "read", "path"),
-    "git_commit": ("git", "write", "message"),
-}
-"""Name: the module that has the function, what it may do, and the argument that a call is about."""
-
-
-@cache
-def _functions() -> dict[str, Callable[..., Awaitable[ToolResult]]]:
-    return {name: getattr(import_module(f"equitrcoder.tools.{row[0]}"), name) for name, row in _TOOLS.items()}
 
 
 @cache
 def _specs() -> tuple[ToolSpec, ...]:
-    return tuple(spec_of(function) for function in _functions().values())
+    return tuple(spec_of(function) for function, _, _ in TOOLS.values())
 
 
 class Toolbox:
@@ -78,7 +59,7 @@ class Toolbox:
         if spec is None:
             raise InvalidCall("unknown_tool", self._unknown(name))
         checked = check_arguments(spec, arguments)
-        _, effect, about = _TOOLS[name]
+        _, effect, about = TOOLS[name]
         subject = checked.get(about, spec.parameters["properties"][about].get("default", "")) if about else ""
         return ValidCall(
             name=name,
@@ -91,9 +72,9 @@ class Toolbox:
     def _unknown(self, name: str) -> str:
         import difflib
 
-        nearest = difflib.get_close_matches(name[:100], _TOOLS, n=3, cutoff=0.5)
+        nearest = difflib.get_close_matches(name[:100], TOOLS, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-        return f"There is no tool {name[:100]!r}.{hint} The tools are: {', '.join(_TOOLS)}."
+        return f"There is no tool {name[:100]!r}.{hint} The tools are: {', '.join(TOOLS)}."
 
     async def run(self, call: ValidCall) -> ToolResult:
         """Carry out a call.
@@ -110,7 +91,7 @@ class Toolbox:
             return failure_result(error, call.subject)
 
     async def _carry_out(self, call: ValidCall) -> ToolResult:
-        return await _functions()[call.name](self._box, **call.arguments)
+        return await TOOLS[call.name][0](self._box, **call.arguments)
 
     def _file_of(self, call: ValidCall) -> str:
         """The file that a call writes, the same for every spelling of its path; commits are one file together."""

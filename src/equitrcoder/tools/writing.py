@@ -16,14 +16,7 @@ _T = TypeVar("_T")
 
 
 async def write_file(box: Box, file_path: str, content: str) -> ToolResult:
-    """Write a text file of the repository: make it, or replace all of it.
-
-    Folders on the way are made. To change part of a file use edit_file.
-
-    Args:
-        file_path: Path of the file, relative to the repository's root.
-        content: The whole new content.
-    """
+    """See `catalog.write_file`."""
     data = content.encode("utf-8", "replace")
     return await _in_turn(len(data), lambda: _write(box, file_path, data))
 
@@ -47,17 +40,8 @@ def _refuse_folder_name(file_path: str) -> None:
         raise ToolFailure("invalid_path", f"{file_path!r} is the path of a folder; give one of a file.")
 
 
-async def edit_file(box: Box, file_path: str, old_text: str, new_text: str, replace_all: bool = False) -> ToolResult:
-    """Replace text in a file of the repository.
-
-    old_text must be in the file exactly, spaces and line breaks included, and only once unless replace_all is true.
-
-    Args:
-        file_path: Path of the file, relative to the repository's root.
-        old_text: The text to replace, with enough lines around it to be there only once.
-        new_text: What to put in its place; may be empty.
-        replace_all: Replace every place where old_text is.
-    """
+async def edit_file(box: Box, file_path: str, old_text: str, new_text: str, replace_all: bool) -> ToolResult:
+    """See `catalog.edit_file`."""
     with box.workspace.at(file_path) as place:
         size = place.status.st_size if place.status else 0
     return await _in_turn(size, lambda: _edit(box, file_path, old_text, new_text, replace_all))

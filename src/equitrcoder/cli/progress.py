@@ -112,7 +112,7 @@ class RunView:
             self._say(text.safe(str(error)))
         elif self._finished["error"]:
             self._say(text.safe(f"{self._finished['status']}: {self._finished['error']['message']}"))
-        self._say(summary_line(self._finished["totals"], self._check))
+        self._say(text.summary(self._finished["totals"], None if self._check is None else self._check["passed"]))
         if self._verbose:
             self._say(self._seed_lines())
         self._say(f"show: equitrcoder show {text.short_id(self._run)}")
@@ -158,25 +158,6 @@ def call_line(tool_name: str, subject: str, event: dict[str, Any]) -> str:
     error = event["error"] or {}
     why = text.one_line(error.get("message") or error.get("type") or "", 70)
     return f"{line}  {event['outcome']}" + (f": {why}" if why else "")
-
-
-def summary_line(totals: dict[str, Any], check: dict[str, Any] | None) -> str:
-    """Calls, turns, tokens, cost and time of a run, on one line."""
-    tokens = totals["tokens"]
-    calls = text.count(totals["calls"], "call") + (
-        f", {totals['failed_calls']} failed" if totals["failed_calls"] else ""
-    )
-    cached = f" ({tokens['cached_tokens']:,} cached)" if tokens["cached_tokens"] else ""
-    parts = [
-        calls,
-        text.count(totals["turns"], "turn"),
-        f"{tokens['input_tokens']:,} tokens in{cached}, {tokens['output_tokens']:,} out",
-        text.cost(totals["cost_nanousd"], totals["unpriced_turns"], totals["turns"]),
-        text.duration(totals["duration_ms"]),
-    ]
-    if check is not None:
-        parts.append("check passed" if check["passed"] else "check failed")
-    return " · ".join(parts)
 
 
 def can_move_cursor() -> bool:

@@ -13,6 +13,9 @@ from equitrcoder.cli.output import print_json_lines, print_lines
 if TYPE_CHECKING:
     from equitrcoder.providers.status import ProviderStatus
 
+WIRE_FROM, CHECKED_FROM = 112, 130
+"""Places of the screen from which on these columns are shown; names of models are never cut."""
+
 
 @click.command(
     "providers",
@@ -53,19 +56,17 @@ def _shown(row: ProviderStatus) -> dict[str, object]:
 def _print_table(rows: list[ProviderStatus]) -> None:
     from equitrcoder.cli.tables import Column, screen_width, table
 
-    columns = [
-        Column("provider"),
-        Column("state"),
-        Column("key"),
-        Column("default model", flexible=True),
-        Column("wire"),
-        Column("checked on", flexible=True),
-    ]
+    width = screen_width()
+    columns = [Column("provider"), Column("state"), Column("key"), Column("default model")]
+    columns += [Column("wire")] if width >= WIRE_FROM else []
+    columns += [Column("checked on")] if width >= CHECKED_FROM else []
     cells = ((row.name, row.state, _key(row), row.default_model or "-", row.wire, row.checked) for row in rows)
-    print_lines(table(columns, cells, screen_width()))
+    print_lines(table(columns, (row[: len(columns)] for row in cells), width))
 
 
 def _key(row: ProviderStatus) -> str:
     if row.key_variable is None:
         return "none needed"
+    if not row.key_set and (row.free or row.state == "ready"):
+        return f"{row.key_variable} not needed"
     return f"{row.key_variable} {'is set' if row.key_set else 'not set'}"

@@ -16,7 +16,7 @@ NARROWEST = 8
 """No column is cut below this many places (or its title)."""
 SAMPLE = 500
 """Rows that decide the widths; later ones stream past, so that a million rows need no memory."""
-WIDTH_WITHOUT_TERMINAL = 120
+WIDTH_WITHOUT_TERMINAL = 140
 
 
 class Column(NamedTuple):
@@ -121,7 +121,7 @@ def cut(text: str, width: int) -> str:
 
 
 def screen_width() -> int:
-    """Places of the terminal that stdout is; $COLUMNS comes first. Without a terminal: 120."""
+    """Places of the terminal that stdout is; $COLUMNS comes first. Without a terminal: 140."""
     try:
         said = int(os.environ.get("COLUMNS", ""))
     except ValueError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -79,6 +81,29 @@ def cost(nanousd: int, unpriced_turns: int, turns: int) -> str:
     if unpriced_turns and unpriced_turns >= turns:
         return "unpriced"
     return money(nanousd) + (f" and {count(unpriced_turns, 'turn')} unpriced" if unpriced_turns else "")
+
+
+def summary(totals: Mapping[str, Any], check_passed: bool | None = None) -> str:
+    """Calls, turns, tokens, cost and time of a run, on one line.
+
+    Args:
+        totals: As in the event `run.finished`; a duration of None is left out.
+        check_passed: None: there was no check.
+    """
+    tokens = totals["tokens"]
+    failed = f", {totals['failed_calls']:,} failed" if totals["failed_calls"] else ""
+    cached = f" ({tokens['cached_tokens']:,} cached)" if tokens["cached_tokens"] else ""
+    parts = [
+        count(totals["calls"], "call") + failed,
+        count(totals["turns"], "turn"),
+        f"{tokens['input_tokens']:,} tokens in{cached}, {tokens['output_tokens']:,} out",
+        cost(totals["cost_nanousd"], totals["unpriced_turns"], totals["turns"]),
+    ]
+    if totals["duration_ms"] is not None:
+        parts.append(duration(totals["duration_ms"]))
+    if check_passed is not None:
+        parts.append("check passed" if check_passed else "check failed")
+    return " · ".join(parts)
 
 
 def count(number: int, noun: str) -> str:

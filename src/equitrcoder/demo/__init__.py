@@ -1,7 +1,7 @@
 """The demo: a scripted model behind a real HTTP server on loopback; everything else is real.
 
     TASK, CHECK, script(), make_repository(folder)    what it works on, how it is checked, and with which model
-    run_demo(...), report(...)                         one run of the agent on it, and what to print afterwards
+    demo_session(...), run_demo(...), summary(...)     the agent at work on it, and what to print afterwards
 
 Names are resolved on first use (PEP 562): the scripted model can be had without the agent.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from equitrcoder.demo.model import TASK as TASK
     from equitrcoder.demo.model import script as script
     from equitrcoder.demo.report import NO_AI as NO_AI
-    from equitrcoder.demo.report import calls_table as calls_table
-    from equitrcoder.demo.report import next_command as next_command
-    from equitrcoder.demo.report import stats_table as stats_table
+    from equitrcoder.demo.run import demo_session as demo_session
+    from equitrcoder.demo.run import run_demo as run_demo
+    from equitrcoder.demo.run import summary as summary
     from equitrcoder.demo.workspace import CHECK as CHECK
     from equitrcoder.demo.workspace import make_repository as make_repository
 
@@ -25,14 +25,14 @@ _HOMES = {
     "CHECK": "workspace",
     "NO_AI": "report",
     "TASK": "model",
-    "calls_table": "report",
+    "demo_session": "run",
     "make_repository": "workspace",
-    "next_command": "report",
+    "run_demo": "run",
     "script": "model",
-    "stats_table": "report",
+    "summary": "run",
 }
 
-__all__ = ["CHECK", "NO_AI", "TASK", "calls_table", "make_repository", "next_command", "script", "stats_table"]
+__all__ = ["CHECK", "NO_AI", "TASK", "demo_session", "make_repository", "run_demo", "script", "summary"]
 
 
 def __getattr__(name: str) -> Any:

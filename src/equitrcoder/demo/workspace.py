@@ -25,6 +25,9 @@ def _check_command() -> str:
 CHECK = _check_command()
 """Runs the repository's tests, with nothing but the standard library."""
 
+INTERPRETER_FOLDERS = () if CHECK.startswith("python3 ") else tuple(sorted({sys.prefix, sys.base_prefix}))
+"""What a sandbox has to show beside the system's folders for `CHECK` to run."""
+
 
 def make_repository(folder: Path) -> Path:
     """Write the demo's repository, with one commit of a fixed author and date.

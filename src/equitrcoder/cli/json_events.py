@@ -18,6 +18,8 @@ class JsonView:
         self._stop = stop
         self._closed = False
         self._exit_code = 1
+        self.finished = False
+        """Whether the run has ended."""
 
     def begin(self, session: Any) -> None:
         """Nothing to say: `run.started` says it."""
@@ -31,6 +33,7 @@ class JsonView:
         """Write one event."""
         if event["type"] == "run.finished":
             self._exit_code = event["exit_code"]
+            self.finished = True
         if self._closed:
             return
         try:

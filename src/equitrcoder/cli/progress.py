@@ -36,6 +36,11 @@ class RunView:
         self._run = ""
         self._session: Any = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self._finished is not None
+
     def begin(self, session: Any) -> None:
         """Take the session that is about to run, for the first and last lines."""
         self._session = session
@@ -105,7 +110,7 @@ class RunView:
         """Print the model's last words and the sums; return the exit code."""
         self._running.clear()
         if self._finished is None:
-            return error.exit_code if error else 1
+            return 130  # stopped before the run began
         if self._finished["response"]:
             self._answer(text.safe(self._finished["response"].rstrip()))
         if error is not None:

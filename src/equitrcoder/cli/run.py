@@ -79,6 +79,8 @@ async def _execute(session: Any, task: str, check: str | None, view: Any) -> int
     try:
         await session.run(task, check=check)
     except EquitrError as raised:
+        if not view.finished:
+            raise  # there was no run to begin with
         error = raised
     except asyncio.CancelledError:
         pass  # a signal or a closed pipe; the run stands in the ledger as cancelled

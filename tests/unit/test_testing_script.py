@@ -120,7 +120,7 @@ def test_a_script_file_can_order_by_turn_or_repeat() -> None:
         ('{"replies": [], "order": "repeat"}', "nothing to repeat"),
         ('[{"txt": "a"}]', r"replies\[0\]: unknown key 'txt'; closest: text"),
         ('[{"calls": [{"arguments": {}}]}]', r"replies\[0\].calls\[0\]: a call needs a name"),
-        ('[{"fault": {"staus": 3}}]', r"replies\[0\].fault: unknown key 'staus'; closest: status"),
+        ('[{"fault": {"status_code": 3}}]', r"replies\[0\].fault: unknown key 'status_code'; closest: status"),
         ('[{"usage": 3}]', r"replies\[0\].usage: an object or null"),
     ],
 )

@@ -170,9 +170,9 @@ def complete(error: ProviderError, choice: ModelChoice, headers: Mapping[str, st
         error.message = row.name + error.message.removeprefix("The provider")
     if error.status == 404 and "model" in f"{error.message} {error.excerpt}".lower():
         error.code = "E102"
-        error.hint = error.hint or _other_models(choice)
-    if isinstance(error, AuthenticationError) and choice.key_variable:
-        error.hint = error.hint or f"check {choice.key_variable}"
+        error.hint = _other_models(choice)
+    if isinstance(error, AuthenticationError) and error.status != 403 and choice.key_variable:
+        error.hint = f"check {choice.key_variable}"
     identity = request_id(headers)
     if identity and identity not in error.message:
         error.message += f" (request id {identity})"
@@ -185,7 +185,8 @@ def _other_models(choice: ModelChoice) -> str:
     from equitrcoder.providers.unknown import closest
 
     row = choice.provider
-    near = ", ".join(f"{row.name}/{name}" for name in closest(choice.model, row.models, cutoff=0.3))
+    others = [name for name in row.models if name != choice.model]
+    near = ", ".join(f"{row.name}/{name}" for name in closest(choice.model, others, cutoff=0.3))
     return (f"closest: {near}; " if near else "") + f"all: equitrcoder models {row.name}"
 
 

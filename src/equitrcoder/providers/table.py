@@ -1,0 +1,62 @@
+"""The table of docs/providers.md, made from the registry; `make docs` writes it and a test holds the two together."""
+
+from __future__ import annotations
+
+from equitrcoder.providers.provider import Provider
+from equitrcoder.providers.ready import wire_stands
+from equitrcoder.providers.registry import PROVIDERS
+
+_COLUMNS = (
+    "provider",
+    "wire",
+    "base URL",
+    "key variables",
+    "base-URL variables",
+    "capture",
+    "default model; for workers",
+    "tools",
+    "checked on",
+    "source",
+)
+
+
+def provider_table() -> str:
+    """The 15 rows as a Markdown table, ending in a newline."""
+    lines = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *(_line(_cells(row)) for row in PROVIDERS.values())]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: tuple[str, ...] | list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Provider) -> list[str]:
+    return [
+        f"**{row.name}**",
+        f"{row.wire}; {row.wire_with_base_url} at a base URL of yours" if row.wire_with_base_url else row.wire,
+        _code(row.base_url) if row.base_url else "yours",
+        ", ".join(map(_code, row.keys)) + (" (optional)" if row.auth == "bearer-optional" else ""),
+        ", ".join(map(_code, row.base_url_variables)),
+        row.capture,
+        _models(row),
+        {"yes": "yes", "no": "no", "model": "by model"}[row.tools],
+        _checked(row),
+        f"[page]({row.source})",
+    ]
+
+
+def _models(row: Provider) -> str:
+    if row.default_model is None:
+        return "none"
+    return f"{_code(row.default_model)}; {_code(row.worker_model or row.default_model)}"
+
+
+def _checked(row: Provider) -> str:
+    if wire_stands(row.wire):
+        return row.checked
+    other = row.wire_with_base_url
+    return f"{row.checked} ({other})" if other and wire_stands(other) else "its wire comes next"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"

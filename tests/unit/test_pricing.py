@@ -294,4 +294,4 @@ def test_nothing_of_genai_prices_is_needed_at_run_time() -> None:
 
 def test_unknown_attributes_stay_unknown() -> None:
     with pytest.raises(AttributeError, match="no attribute 'PRICE_TABEL'"):
-        _ = pricing.PRICE_TABEL  # type: ignore[attr-defined]
+        _ = pricing.PRICE_TABEL

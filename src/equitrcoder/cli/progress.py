@@ -33,7 +33,8 @@ class RunView:
         self._calls: list[tuple[str, Any]] = []
         self._finished: dict[str, Any] | None = None
         self._check: dict[str, Any] | None = None
-        self._run = ""
+        self.run_id = ""
+        """The run that is shown; "" before it began."""
         self._session: Any = None
 
     @property
@@ -58,12 +59,12 @@ class RunView:
     def _on_run_started(self, event: dict[str, Any]) -> None:
         from equitrcoder import __version__
 
-        self._run = event["run"]
+        self.run_id = event["run"]
         parts = [f"equitrcoder {__version__}", event["model_requested"]]
         parts += [f"sandbox {event['sandbox']}", f"approve {event['approve']}"]
         if event["budget"] is not None:
             parts.append(f"budget ${event['budget']:.2f}")
-        self._say(" · ".join([*map(text.safe, parts), f"run {self._run[:4]}…{text.short_id(self._run)}"]))
+        self._say(" · ".join([*map(text.safe, parts), f"run {self.run_id[:4]}…{text.short_id(self.run_id)}"]))
 
     def _on_turn_finished(self, event: dict[str, Any]) -> None:
         if self._verbose and event["text"] and event["calls"]:
@@ -120,7 +121,7 @@ class RunView:
         self._say(text.summary(self._finished["totals"], None if self._check is None else self._check["passed"]))
         if self._verbose:
             self._say(self._seed_lines())
-        self._say(f"show: equitrcoder show {text.short_id(self._run)}")
+        self._say(f"show: equitrcoder show {text.short_id(self.run_id)}")
         return int(self._finished["exit_code"])
 
     def _seed_lines(self) -> str:

@@ -75,11 +75,13 @@ def cost(nanousd: int, unpriced_turns: int, turns: int) -> str:
     """What a run cost, with the turns nobody has a price for.
 
     Example:
-        >>> cost(6_100_000, 0, 5), cost(0, 3, 3), cost(6_100_000, 1, 5)
-        ('$0.0061', 'unpriced', '$0.0061 and 1 turn unpriced')
+        >>> cost(6_100_000, 0, 5), cost(0, 3, 3), cost(6_100_000, 1, 5), cost(0, 0, 5)
+        ('$0.0061', 'unpriced', '$0.0061 and 1 turn unpriced', 'no charge')
     """
     if unpriced_turns and unpriced_turns >= turns:
         return "unpriced"
+    if turns and not nanousd and not unpriced_turns:
+        return "no charge"  # every turn was priced, at nothing: ollama, local
     return money(nanousd) + (f" and {count(unpriced_turns, 'turn')} unpriced" if unpriced_turns else "")
 
 

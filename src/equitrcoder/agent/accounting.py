@@ -88,7 +88,7 @@ class Accounts:
         """Write an attempt that gave no answer to the ledger; what it is known to have cost counts."""
         error, partial = failed.error, failed.error.partial
         usage: Usage = partial.usage if partial is not None else Usage()
-        cost = self._cost(usage)
+        cost = None if usage.input_tokens is None else self._cost(usage)
         if self._reservation is not None:
             self._reservation.spend(cost, usage)
         self._result.cost_nanousd += cost or 0
@@ -118,7 +118,7 @@ class Accounts:
         )
 
     def _cost(self, usage: Usage) -> int | None:
-        if self._price is None or usage.input_tokens is None or usage.output_tokens is None:
+        if self._price is None:
             return None
         from equitrcoder.pricing import cost_nanousd
 

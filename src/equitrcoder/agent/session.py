@@ -76,12 +76,14 @@ class Session:
         self.repo = repo.resolve()
         self.session_id = new_ulid()
         self.choice: ModelChoice = choose_model(settings, environ, model)
-        self.price: Price | None = find_price(self.choice.provider.name, self.choice.model, settings.prices)
+        self.price: Price | None = find_price(
+            self.choice.provider.name, self.choice.model, settings.prices, free=self.choice.provider.free
+        )
         self.budget = Budget(
             dollars=settings.budget, tokens=settings.max_tokens, allow_unpriced=settings.allow_unpriced
         )
         self.budget.check_priced(self.price, self.choice.model_requested)
-        self.redactor = Redactor(secret_values(environ, extra=[self.choice.key or "", settings.ai_api_key or ""]))
+        self.redactor = Redactor(secret_values(environ, extra=[self.choice.key or "", *settings.secrets]))
         state = state_dir(environ)
         self.ledger = Ledger(
             state, redactor=self.redactor, durability=settings.durability, on_trouble=self._options.on_notice

@@ -9,6 +9,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderOverloadedError
+from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.reading import Choice, read_turn
 from equitrcoder.wires.values import Turn
 
@@ -48,6 +49,8 @@ def _object(body: bytes) -> dict[str, Any]:
     except jsontext.InvalidJSON as error:
         what = "empty" if not body.strip() else f"no JSON: {error}"
         raise BadResponseError(f"The answer is {what}.", excerpt=_excerpt(body)) from None
+    if too_deep(document, body):
+        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(body))
     if isinstance(document, list) and len(document) == 1:  # the Gemini compatibility layer wraps errors so
         document = document[0]
     if not isinstance(document, dict):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
+from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, WireCall
 
@@ -142,7 +143,7 @@ def _arguments(entry: CallEntry) -> dict[str, JSON] | str | None:
 
 
 def read_arguments(value: Any) -> dict[str, JSON] | str | None:
-    """Read a call's arguments: the object, or the raw text where there is none, or None for null.
+    """Read a call's arguments: the object, or the raw text where there is none (or one nested absurdly), or None.
 
     Example:
         >>> read_arguments('{"path": "."}'), read_arguments(""), read_arguments("[1]"), read_arguments(None)
@@ -156,15 +157,12 @@ def read_arguments(value: Any) -> dict[str, JSON] | str | None:
         read = jsontext.loads(value) if value else None
     except jsontext.InvalidJSON:
         return value
-    return read if isinstance(read, dict) else value
+    return read if isinstance(read, dict) and not too_deep(read, value) else value
 
 
 def compact(value: Any) -> str:
-    """Write a value as JSON text. Raises BadResponseError when it is nested too deeply for that."""
-    try:
-        return jsontext.dumps(value).decode("utf-8")
-    except RecursionError:
-        raise BadResponseError("The answer is nested too deeply.") from None
+    """Write a value of the answer as JSON text."""
+    return jsontext.dumps(value).decode("utf-8")
 
 
 def _executed(native: Mapping[str, Any], index: int) -> WireCall:

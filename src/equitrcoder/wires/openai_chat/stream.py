@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.assembly import ChoiceAssembly
 from equitrcoder.wires.openai_chat.reading import read_turn
 from equitrcoder.wires.sse import SSEDecoder, SSEEvent
@@ -95,6 +96,8 @@ class ChatStreamReader:
             self._done = True
         elif data:
             for chunk in _chunks(data):
+                if too_deep(chunk, data):
+                    raise BadResponseError("An event of the stream is nested too deeply.")
                 self._take_chunk(chunk, shown, is_error=event.name == "error")
 
     def _take_chunk(self, chunk: Any, shown: list[Delta], *, is_error: bool = False) -> None:

@@ -121,6 +121,7 @@ def conversation(origin: str) -> Conversation:
         "role": "assistant",
         "content": None,
         "reasoning_content": "first look",
+        "gateway_field": "opaque",
         "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}],
     }
     call = EchoedCall(wire_id="call_1", name="read_file", arguments={}, index=0)
@@ -190,6 +191,7 @@ def check_request(request: ReceivedRequest, row: str, *, stream: bool) -> None:
     echoed = body["messages"][2]
     found = {field: echoed[field] for field in ("reasoning", "reasoning_content") if field in echoed}
     assert found == ({expected["reasoning"]: "first look"} if expected["reasoning"] else {})
+    assert ("gateway_field" in echoed) is (row != "groq")  # groq refuses fields that it does not know
 
 
 async def test_only_a_local_server_is_told_that_it_may_call_in_parallel() -> None:

@@ -335,30 +335,61 @@ async def test_the_key_is_in_no_repr() -> None:
         assert KEY not in f"{client!r} {choice!r} {choice}"
 
 
-async def test_cancelling_closes_the_connection_at_once() -> None:
-    received, hung_up = asyncio.Event(), asyncio.Event()
+class HalfAnswer:
+    """A server that sends the start of a stream and then nothing; says when the other side hangs up."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self) -> None:
+        self.sent, self.hung_up = asyncio.Event(), asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        event = b'data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n'
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        writer.write(b"a\r\ndata: {}\n\n\r\n")
+        writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
         await writer.drain()
-        received.set()
+        self.sent.set()
         while await reader.read(1024):
             pass
-        hung_up.set()
+        self.hung_up.set()
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        task = asyncio.create_task(Asked().run(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
-        await asyncio.wait_for(received.wait(), 10)
+
+def local_client(port: int) -> ModelClient:
+    return ModelClient(choose_model(Settings(), {"LOCAL_BASE_URL": f"http://127.0.0.1:{port}/v1"}, "local/m"))
+
+
+ANY_REQUEST = ModelRequest(conversation=Conversation(system="s"), options=RequestOptions(model="m"))
+
+
+async def test_cancelling_closes_the_connection_at_once() -> None:
+    half = HalfAnswer()
+    server = await asyncio.start_server(half.serve, "127.0.0.1", 0)
+    async with server, local_client(server.sockets[0].getsockname()[1]) as client:
+        task = asyncio.create_task(client.ask(ANY_REQUEST))
+        await asyncio.wait_for(half.sent.wait(), 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(hung_up.wait(), 10)
+        await asyncio.wait_for(half.hung_up.wait(), 10)  # while the client itself is still open
 
 
-async def test_a_connection_that_stays_open_after_the_end_does_not_hold_the_answer_up() -> None:
+async def test_a_caller_that_fails_while_it_is_told_text_leaves_no_connection_open() -> None:
+    def fail(delta: Delta) -> None:
+        raise LookupError(delta.text)
+
+    half = HalfAnswer()
+    server = await asyncio.start_server(half.serve, "127.0.0.1", 0)
+    async with server, local_client(server.sockets[0].getsockname()[1]) as client:
+        with pytest.raises(LookupError, match="half") as caught:
+            await client.ask(ANY_REQUEST, on_delta=fail)
+        await asyncio.wait_for(half.hung_up.wait(), 10)
+        assert caught.tb is not None  # holds the frames, so that no collection of garbage closes it for us
+
+
+async def test_a_connection_that_stays_open_after_the_end_does_not_hold_the_answer_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("equitrcoder.providers.reception._LAST_BYTES_S", 3600.0)
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from equitrcoder.errors import ConfigError, MissingKeyError
 from equitrcoder.providers import PROVIDERS, ModelChoice, choose_model, provider_rows
 from equitrcoder.providers.choice import KEY_ORDER, NO_PROVIDER
 from equitrcoder.providers.provider import Provider, detect_provider
+from equitrcoder.providers.ready import wire_stands
 from equitrcoder.settings import Settings
 
 KEYS = {row.keys[0]: f"key-of-{name}" for name, row in PROVIDERS.items()}
@@ -283,8 +284,9 @@ def test_an_address_that_is_none_is_told(address: str) -> None:
     assert said("local/m", {"LOCAL_BASE_URL": address}).startswith("E110 LOCAL_BASE_URL ")
 
 
-def test_credentials_in_an_address_are_refused_and_not_shown() -> None:
-    line = said("local/m", {"LOCAL_BASE_URL": "http://me:hunter2@x/v1"})
+@pytest.mark.parametrize("address", ["http://me:hunter2@x/v1", "http://hunter2@x/v1", "http://:hunter2@x/v1"])
+def test_credentials_in_an_address_are_refused_and_not_shown(address: str) -> None:
+    line = said("local/m", {"LOCAL_BASE_URL": address})
     assert "user name or password" in line
     assert "hunter2" not in line
 
@@ -308,6 +310,16 @@ def test_the_first_provider_whose_key_is_set_is_taken() -> None:
         environ = {PROVIDERS[later].keys[0]: "key" for later in ready[at:]}
         choice = choose(None, environ)
         assert (choice.provider.name, choice.model) == (name, PROVIDERS[name].default_model)
+
+
+def test_rows_whose_wire_stands_come_before_those_whose_does_not() -> None:
+    standing = [name for name in KEY_ORDER if wire_stands(PROVIDERS[name].wire)]
+    assert choose(None, KEYS).provider.name == standing[0]
+    waiting = [name for name in KEY_ORDER if name not in standing]
+    for at, name in enumerate(
+        waiting
+    ):  # nothing else is set: then the first of them, and the client says what is amiss
+        assert choose(None, {PROVIDERS[later].keys[0]: "k" for later in waiting[at:]}).provider.name == name
 
 
 def test_an_address_on_this_machine_counts_as_set_up() -> None:

@@ -10,34 +10,11 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.ledger import register, rows, schema
-from equitrcoder.ledger.reading import Damage, Piece, Place, Placed, read_piece
+from equitrcoder.ledger.batch import RUN_FACTS, RUN_SUMS, Batch, added_up, fact
+from equitrcoder.ledger.reading import Damage, Piece, Place, read_piece
 
 NAME = "index.sqlite"
 _BUSY_S = 10.0
-_RUN_SUMS = (
-    "steps_taken",
-    "calls",
-    "failed_calls",
-    "input_tokens",
-    "cached_read_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nanousd",
-    "unpriced_turns",
-)
-_RUN_FACTS = (
-    "session_id",
-    "parent_run_id",
-    "previous_run_id",
-    "agent_role",
-    "agent_name",
-    "attempt",
-    "provider",
-    "model_requested",
-    "capture",
-    "repo_path",
-    "task",
-)
 
 
 class WrongSchema(sqlite3.DatabaseError):
@@ -74,6 +51,7 @@ class Index:
 
     def _prepare(self) -> None:
         connection = self.connection
+        connection.execute("PRAGMA page_size = 8192")  # a call is some 3 KB; counts for a new file only
         if self.path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -171,10 +149,10 @@ class Index:
         )
         if not added.rowcount:
             return
-        names = [name for name in _RUN_FACTS if fields.get(name) is not None]
+        names = [name for name in RUN_FACTS if fields.get(name) is not None]
         facts = {"session_id": "", "agent_role": "single", "agent_name": "single", "attempt": 1}
         facts |= {"provider": "", "model_requested": "", "capture": "middleware"}
-        facts |= {name: _fact(name, fields[name]) for name in names}
+        facts |= {name: fact(name, fields[name]) for name in names}
         if fields.get("found"):
             self._add_damage(Damage(register.NAME, number, 0, f"run {fields['run_id']} was missing in it"))
         self._insert("agent_runs", {"run_id": fields["run_id"], "number": number, "started_at": at, **facts})
@@ -217,16 +195,27 @@ class Index:
             path = self.state_dir / state["path"]
             if state["finished"]:
                 return True
-            if path.stat().st_size <= state["offset"]:
+            if path.stat().st_size == state["offset"]:
                 return False
             with self.transaction():
-                state = self._journal(run_id)
-                assert state is not None
-                place = Place(state["offset"], state["seq"], state["last_hash"])
-                piece = read_piece(path, place, name=state["path"])
-                if piece.place.offset == place.offset:
+                if not self._take_piece(run_id, path):
                     return False
-                self._apply_piece(run_id, state, piece)
+
+    def _take_piece(self, run_id: str, path: Path) -> bool:
+        """Apply the next piece; False when there is none. Another process may have been here since the last look."""
+        state = self._journal(run_id)
+        assert state is not None
+        place = Place(state["offset"], state["seq"], state["last_hash"])
+        size = path.stat().st_size
+        if size < place.offset:  # somebody cut the file; what its run adds now follows what was there
+            what = f"it was {place.offset} bytes long and was cut to {size}"
+            self._add_damage(Damage(state["path"], size, place.offset - size, what))
+            place = place._replace(offset=0)
+        piece = read_piece(path, place, name=state["path"])
+        if piece.place.offset == place.offset:
+            return False
+        self._apply_piece(run_id, state, piece)
+        return True
 
     def _journal(self, run_id: str) -> dict[str, Any] | None:
         names = ("path", "number", "offset", "seq", "last_hash", "clock", "finished")
@@ -237,12 +226,13 @@ class Index:
         return None if found is None else dict(zip(names, found, strict=True))
 
     def _apply_piece(self, run_id: str, state: dict[str, Any], piece: Piece) -> None:
-        batch = _Batch(run_id, state)
+        batch = Batch(run_id, state)
         for placed in piece.events:
             try:
                 batch.take(placed)
             except (KeyError, TypeError, ValueError):
                 self._add_damage(Damage(state["path"], placed.offset, placed.length, "the entry makes no sense"))
+        batch.settle()
         for damage in (*piece.damage, *batch.damage):
             self._add_damage(damage)
         self._write(batch)
@@ -254,12 +244,11 @@ class Index:
             self._close_lost_calls(run_id)
             self._compare_with_register(run_id)
 
-    def _write(self, batch: _Batch) -> None:
+    def _write(self, batch: Batch) -> None:
         connection = self.connection
         for uid in batch.calls_without_turn:  # its turn came in an earlier piece, or was damaged
             batch.sums["calls"] += not self._knows_call(uid)
-        for row in batch.new_calls.values():
-            connection.execute(_insert_statement("tool_calls", tuple(row)), tuple(row.values()))
+        connection.executemany(_ENTER_CALL, [tuple(row.values()) for row in batch.new_calls.values()])
         for uid, row in batch.changed_calls.items():
             if row.get("redactions"):
                 row["redactions"] = self._redactions_with(uid, row["redactions"])
@@ -272,11 +261,11 @@ class Index:
                 batch.sums["failed_calls"] -= rows.is_failed(row.get("outcome", "requested"))
         for row in batch.turns:
             connection.execute(_insert_statement("model_turns", tuple(row)), tuple(row.values()))
-        sums = ", ".join(f"{name} = {name} + ?" for name in _RUN_SUMS)
+        sums = ", ".join(f"{name} = {name} + ?" for name in RUN_SUMS)
         facts = "".join(f", {name} = ?" for name in batch.facts)
         connection.execute(
             f"UPDATE agent_runs SET {sums}{facts} WHERE run_id = ?",  # noqa: S608 - names of our own
-            (*(batch.sums[name] for name in _RUN_SUMS), *batch.facts.values(), batch.run_id),
+            (*(batch.sums[name] for name in RUN_SUMS), *batch.facts.values(), batch.run_id),
         )
 
     def _knows_call(self, uid: str) -> bool:
@@ -284,7 +273,7 @@ class Index:
 
     def _redactions_with(self, uid: str, found: str) -> str | None:
         before = self.connection.execute("SELECT redactions FROM tool_calls WHERE call_uid = ?", (uid,)).fetchone()
-        return rows.json_text(_added(before[0] if before else None, jsontext.loads(found)))
+        return rows.json_text(added_up(before[0] if before else None, jsontext.loads(found)))
 
     def _close_lost_calls(self, run_id: str) -> None:
         """Calls still open in a finished run: their last entry was damaged or never fitted on the disk."""
@@ -312,154 +301,12 @@ class Index:
         ]
 
 
-class _Batch:
-    """What some events of one run change, gathered so that a call that came and went is written once."""
-
-    def __init__(self, run_id: str, state: dict[str, Any]) -> None:
-        self.run_id = run_id
-        self.clock: str = state["clock"]
-        self.finished = 0
-        self.new_calls: dict[str, dict[str, Any]] = {}
-        self.calls_without_turn: list[str] = []
-        self.changed_calls: dict[str, dict[str, Any]] = {}
-        self.turns: list[dict[str, Any]] = []
-        self.sums = dict.fromkeys(_RUN_SUMS, 0)
-        self.facts: dict[str, Any] = {}
-        self.damage: list[Damage] = []
-        self._path: str = state["path"]
-        self._number: int = state["number"]
-
-    def take(self, placed: Placed) -> None:
-        event = placed.event
-        self.clock = max(self.clock, event["at"])
-        handler = _HANDLERS.get(event["type"])
-        if handler is not None:  # kinds of a later version, and those that only the journal needs, are passed over
-            handler(self, event, placed)
-
-    def _run_started(self, event: dict[str, Any], _: Placed) -> None:
-        self.facts |= {name: _fact(name, event[name]) for name in _RUN_FACTS if event.get(name) is not None}
-        self.facts["started_at"] = event["at"]
-
-    def _request_failed(self, event: dict[str, Any], _: Placed) -> None:
-        self.sums["cost_nanousd"] += rows.whole_number(event.get("cost_nanousd")) or 0
-
-    def _turn(self, event: dict[str, Any], _: Placed) -> None:
-        row = {"run_id": self.run_id, **rows.turn_row(event)}
-        self.turns.append(row)
-        self.sums["steps_taken"] += 1
-        self.sums["unpriced_turns"] += row["cost_nanousd"] is None
-        for name in ("input_tokens", "cached_read_tokens", "output_tokens", "reasoning_tokens", "cost_nanousd"):
-            self.sums[name] += row[name] or 0
-        if row["model_answered"]:
-            self.facts["model_answered"] = row["model_answered"]
-
-        for outline in event.get("calls") or ():
-            # Entered here already, so that no call is missing if its own entry is.
-            call = {"step": event["step"], "at": event["at"], **outline}
-            self._enter(rows.requested_row(call), None)
-            self.sums["calls"] += 1
-
-    def _call_requested(self, event: dict[str, Any], placed: Placed) -> None:
-        row = rows.requested_row(event)
-        row["redactions"] = rows.json_text(event.get("redactions"))
-        if row["call_uid"] not in self.new_calls:
-            self.calls_without_turn.append(row["call_uid"])
-        self._enter(row, placed)
-
-    def _enter(self, row: dict[str, Any], placed: Placed | None) -> None:
-        row["run_id"] = self.run_id
-        row["run_number"] = self._number
-        row["order_at"] = self.clock
-        row["requested_offset"] = placed and placed.offset
-        row["requested_length"] = placed and placed.length
-        self.new_calls[row["call_uid"]] = _NEW_CALL | row
-
-    def _call_started(self, event: dict[str, Any], _: Placed) -> None:
-        self._change(str(event["call_uid"]), rows.started_row(event))
-
-    def _call_finished(self, event: dict[str, Any], placed: Placed) -> None:
-        row = rows.finished_row(event)
-        row |= {"finished_offset": placed.offset, "finished_length": placed.length}
-        uid = str(event["call_uid"])
-        found = event.get("redactions")
-        if isinstance(found, dict):
-            before = self.new_calls.get(uid, {}).get("redactions")
-            row["redactions"] = rows.json_text(_added(before, found))
-        self._change(uid, row)
-        self.sums["failed_calls"] += rows.is_failed(row["outcome"])
-
-    def _approval(self, event: dict[str, Any], _: Placed) -> None:
-        if event.get("decision") in {"granted", "denied"}:
-            self._change(str(event["call_uid"]), {"approval": event["decision"]})
-
-    def _run_finished(self, event: dict[str, Any], _: Placed) -> None:
-        self.finished = 1
-        self.facts["status"] = rows.text(event.get("status")) or "interrupted"
-        self.facts["completed_at"] = rows.text(event.get("ended_at")) or event["at"]
-        for name in ("response", "error", "error_type"):
-            self.facts[name] = rows.text(event.get(name))
-        torn = event.get("torn")
-        if isinstance(torn, dict):
-            size = rows.whole_number(torn.get("bytes")) or 0
-            place = rows.whole_number(torn.get("offset")) or 0
-            self.damage.append(Damage(self._path, place, size, "the last entry was cut off"))
-        if event.get("damage"):
-            self.damage.append(Damage(self._path, 0, 0, str(event["damage"])))
-
-    def _change(self, uid: str, row: dict[str, Any]) -> None:
-        target = self.new_calls.get(uid)
-        if target is None:
-            target = self.changed_calls.setdefault(uid, {})
-        target.update(row)
-
-
-_HANDLERS = {
-    "run_started": _Batch._run_started,
-    "request_failed": _Batch._request_failed,
-    "turn": _Batch._turn,
-    "call_requested": _Batch._call_requested,
-    "call_started": _Batch._call_started,
-    "call_finished": _Batch._call_finished,
-    "approval": _Batch._approval,
-    "run_finished": _Batch._run_finished,
-}
-
-_NEW_CALL: dict[str, Any] = {
-    "redactions": None,
-    "result": None,
-    "result_form": 0,
-    "result_metadata": None,
-    "result_bytes": None,
-    "result_sha256": None,
-    "truncated_to": None,
-    "outcome": "requested",
-    "error_type": None,
-    "error_message": None,
-    "started_at": None,
-    "ended_at": None,
-    "duration_ms": None,
-    "duration_source": "unknown",
-    "approval": "auto",
-    "sandbox": "not_applicable",
-    "finished_offset": None,
-    "finished_length": None,
-}
-
-
 def _insert_statement(table: str, names: Sequence[str]) -> str:
     places = ", ".join("?" * len(names))
     return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of our own
 
 
-def _fact(name: str, value: Any) -> Any:
-    return rows.whole_number(value) or 1 if name == "attempt" else rows.text(value)
-
-
-def _added(before: str | None, found: dict[str, Any]) -> dict[str, int]:
-    total: dict[str, int] = jsontext.loads(before) if before else {}
-    for rule, count in found.items():
-        total[rule] = total.get(rule, 0) + (rows.whole_number(count) or 0)
-    return total
+_ENTER_CALL = _insert_statement("tool_calls", tuple(rows.CALL_COLUMNS))
 
 
 def _size(path: Path) -> int:

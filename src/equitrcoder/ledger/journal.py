@@ -66,6 +66,7 @@ class Journal:
         self._guard = threading.Lock()
         self._waiting: deque[tuple[bytes, bytes, bytes]] = deque()
         self._waiting_bytes = 0
+        self._sealed = False
         self.seq = 0
         self.last_hash = ""
         self.size = 0
@@ -81,7 +82,7 @@ class Journal:
         self._inode = os.fstat(fd).st_ino
         return fd
 
-    def append(self, kind: bytes, body: bytes) -> None:
+    def append(self, kind: bytes, body: bytes, *, last: bool = False) -> None:
         """Add one event.
 
         Never raises for what the disk does: an event that cannot be written waits for the next one, or is counted.
@@ -89,11 +90,16 @@ class Journal:
         Args:
             kind: The event's type.
             body: Its own fields as a JSON object, at least one.
+            last: Nothing can be added after it.
+
+        Raises:
+            ValueError: The last event has been added.
         """
         at = now_text()
         with self._guard:
-            if self._fd < 0:
+            if self._sealed:
                 raise ValueError("the journal is closed")
+            self._sealed = last
             self._look_after_file()
             in_order = not self._waiting or self._write_waiting()
             if not (in_order and self._write(kind, at, body)):
@@ -109,6 +115,7 @@ class Journal:
                 self._waiting.clear()
             os.close(self._fd)
             self._fd = -1
+            self._sealed = True
         if self.lost:
             self._tell("journal_lost", f"{self.lost} entries could not be written to {self.path} and are lost.")
 

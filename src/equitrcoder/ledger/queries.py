@@ -39,14 +39,17 @@ class CallQuery:
 
 EVERY_CALL = CallQuery()
 
-JOINED = (
-    "FROM tool_calls AS c JOIN agent_runs AS r USING (run_id) "
-    "LEFT JOIN model_turns AS t ON t.run_id = c.run_id AND t.step = c.step"
+_OF_RUNS = "c.run_id IN (SELECT run_id FROM agent_runs WHERE"
+_ANSWERED = (
+    "EXISTS (SELECT 1 FROM model_turns AS m WHERE m.run_id = c.run_id AND m.step = c.step AND m.model_answered = ?)"
 )
 
 
 def where(query: CallQuery) -> tuple[str, list[object]]:
-    """The conditions of a query: SQL that starts with WHERE, or nothing, and its values. `run` must be a whole id."""
+    """The conditions of a query on `tool_calls AS c`: SQL terms joined by AND, at least one, and their values.
+
+    `run` must be a whole id; `limit` is no condition.
+    """
     terms: list[str] = []
     values: list[object] = []
 
@@ -57,7 +60,7 @@ def where(query: CallQuery) -> tuple[str, list[object]]:
     if query.run is not None:
         term("c.run_id = ?", query.run)
     if query.session is not None:
-        term("r.session_id = ?", query.session)
+        term(f"{_OF_RUNS} session_id = ?)", query.session)
     if query.tool is not None:
         term("c.tool_name = ?", query.tool)
     if query.outcome is not None:
@@ -65,13 +68,13 @@ def where(query: CallQuery) -> tuple[str, list[object]]:
     if query.failed:
         term("c.outcome NOT IN ('success', 'requested', 'running')")
     if query.provider is not None:
-        term("r.provider = ?", query.provider)
+        term(f"{_OF_RUNS} provider = ?)", query.provider)
     if query.model is not None:
-        term("(r.model_requested = ? OR t.model_answered = ?)", query.model, query.model)
+        term(f"({_OF_RUNS} model_requested = ?) OR {_ANSWERED})", query.model, query.model)
     if query.agent is not None:
-        term("(r.agent_name = ? OR r.agent_role = ?)", query.agent, query.agent)
+        term(f"{_OF_RUNS} agent_name = ? OR agent_role = ?)", query.agent, query.agent)
     if query.since is not None:
         term("c.requested_at >= ?", format_time(query.since))
     if query.until is not None:
         term("c.requested_at < ?", format_time(query.until))
-    return ("WHERE " + " AND ".join(terms) if terms else ""), values
+    return " AND ".join(terms) or "1", values

@@ -2,107 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from equitrcoder import jsontext
 from equitrcoder.errors import IndexBusy, LedgerError
-from equitrcoder.ledger import reading, rows, views
+from equitrcoder.ledger import reading, rows, shapes, views
 from equitrcoder.ledger.catch_up import catch_up, open_index
-from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.ledger.index import Index
-from equitrcoder.ledger.queries import EVERY_CALL, JOINED, CallQuery, where
+from equitrcoder.ledger.queries import EVERY_CALL, CallQuery, where
 from equitrcoder.ledger.reading import Damage
 from equitrcoder.ledger.stats import Stats, ToolRow, compute_stats, compute_tool_rows
 from equitrcoder.records import JSON, ModelTurn, Run, RunStatus, ToolCall, format_time
 
 T = TypeVar("T")
-_PAGE = 200
-
-_CALL_COLUMNS = (
-    "call_uid",
-    "provider_call_id",
-    "session_id",
-    "run_id",
-    "parent_run_id",
-    "step",
-    "position",
-    "ordinal",
-    "provider",
-    "model_requested",
-    "model_answered",
-    "agent_role",
-    "agent_name",
-    "tool_name",
-    "tool_kind",
-    "executed_by",
-    "capture",
-    "arguments",
-    "arguments_raw",
-    "result",
-    "result_metadata",
-    "result_bytes",
-    "result_sha256",
-    "truncated_to",
-    "outcome",
-    "error_type",
-    "error_message",
-    "requested_at",
-    "started_at",
-    "ended_at",
-    "duration_ms",
-    "duration_source",
-    "approval",
-    "attempt",
-    "sandbox",
-    "redactions",
-)
-_OF_RUN = frozenset(
-    {
-        "session_id",
-        "parent_run_id",
-        "provider",
-        "model_requested",
-        "agent_role",
-        "agent_name",
-        "capture",
-        "attempt",
-    }
-)
-_PLACE_COLUMNS = (
-    "arguments_form",
-    "arguments_raw_form",
-    "result_form",
-    "requested_offset",
-    "requested_length",
-    "finished_offset",
-    "finished_length",
-)
-_TURN_COLUMNS = (
-    "run_id",
-    "step",
-    "at",
-    "model_answered",
-    "input_tokens",
-    "cached_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "finish",
-    "duration_ms",
-    "time_to_first_byte_ms",
-    "attempts",
-    "cost_nanousd",
-    "price_version",
-    "text",
-    "calls",
-)
-_RUN_COLUMNS = tuple(name for name in Run.__dataclass_fields__ if name != "journal")
+_PAGE = 500
 
 
 class Reader:
@@ -153,46 +73,26 @@ class Reader:
                 many bytes, `result_bytes` how many there were.
         """
         query = self._resolved(query)
-        condition, values = where(query)
-        columns = ", ".join([*map(_column, _CALL_COLUMNS), *(f"c.{name}" for name in _PLACE_COLUMNS)])
-        newest_first = "DESC" if query.limit is not None else ""
-        sql = (
-            f"SELECT {columns}, j.path {JOINED} JOIN journals AS j ON j.run_id = c.run_id {condition} "
-            f"ORDER BY c.order_at {newest_first}, c.run_number {newest_first}, c.ordinal {newest_first}"
-        )
         if query.limit is not None:
-            sql, values = f"{sql} LIMIT ?", [*values, max(query.limit, 0)]
-        found = self._ask(lambda connection: _pages(connection, sql, values, whole=query.limit is not None))
-        for row in found:
-            yield self._call(row, full=full)
+            newest = self._page(query, limit=max(query.limit, 0), newest=True)
+            yield from (shapes.call(row, self.state_dir, full=full) for row in reversed(newest))
+            return
+        last: tuple[Any, ...] | None = None
+        while page := self._page(query, limit=_PAGE, after=last):
+            yield from (shapes.call(row, self.state_dir, full=full) for row in page)
+            last = page[-1][: len(shapes.ORDER)]
 
-    def _call(self, row: tuple[Any, ...], *, full: bool) -> ToolCall:
-        count = len(_CALL_COLUMNS)
-        fields = dict(zip(_CALL_COLUMNS, row[:count], strict=True))
-        stored = dict(zip(_PLACE_COLUMNS, row[count:-1], strict=True))
-        path = self.state_dir / row[-1]
-        fields["arguments"] = jsontext.loads(fields["arguments"]) if fields["arguments"] is not None else None
-        if rows.IN_JOURNAL in (stored["arguments_form"], stored["arguments_raw_form"]):
-            event = reading.read_at(path, stored["requested_offset"], stored["requested_length"]) or {}
-            fields["arguments"], fields["arguments_raw"] = event.get("arguments"), event.get("arguments_raw")
-        self._put_result(fields, stored, path, full=full)
-        for name in ("requested_at", "started_at", "ended_at"):
-            fields[name] = _time(fields[name])
-        fields["requested_at"] = fields["requested_at"] or datetime.fromtimestamp(0, UTC)
-        for name in ("result_metadata", "redactions"):
-            fields[name] = jsontext.loads(fields[name]) if fields[name] else None
-        return ToolCall(**fields)
-
-    def _put_result(self, fields: dict[str, Any], stored: dict[str, Any], path: Path, *, full: bool) -> None:
-        form = stored["result_form"]
-        if form == rows.WHOLE_JSON:
-            fields["result"] = jsontext.loads(fields["result"])
-        elif form in (rows.HEAD, rows.HEAD_JSON):
-            event = reading.read_at(path, stored["finished_offset"], stored["finished_length"]) if full else None
-            if event is not None and event.get("call_uid") == fields["call_uid"]:
-                fields["result"] = event.get("result")
-            else:
-                fields["truncated_to"] = len(text_bytes(fields["result"]))
+    def _page(
+        self, query: CallQuery, *, limit: int, newest: bool = False, after: tuple[Any, ...] | None = None
+    ) -> list[tuple[Any, ...]]:
+        condition, values = where(query)
+        if after is not None:
+            condition += f" AND ({', '.join(shapes.ORDER)}) > ({', '.join('?' * len(shapes.ORDER))})"
+            values += after
+        direction = " DESC" if newest else ""
+        order = ", ".join(f"{name}{direction}" for name in shapes.ORDER)
+        sql = f"{shapes.SELECT_CALLS} WHERE {condition} ORDER BY {order} LIMIT ?"
+        return self._ask(lambda connection: connection.execute(sql, (*values, limit)).fetchall())
 
     def full_result(self, call_uid: str) -> JSON:
         """The whole result of a call, from its journal where the index holds only the first part.
@@ -236,18 +136,18 @@ class Reader:
         )
 
     def _runs(self, rest: str, values: list[Any]) -> list[Run]:
-        columns = ", ".join(f"r.{name}" for name in _RUN_COLUMNS)
-        sql = f"SELECT {columns}, j.path FROM agent_runs AS r JOIN journals AS j USING (run_id) {rest}"  # noqa: S608 - as above
-        return [_run(row) for row in self._ask(lambda connection: connection.execute(sql, values).fetchall())]
+        sql = f"{shapes.SELECT_RUNS} {rest}"
+        return [shapes.run(row) for row in self._ask(lambda connection: connection.execute(sql, values).fetchall())]
 
     def run(self, which: str) -> Run:
-        """One run: by its whole id, by a tail of it that no other has (as shown: "7F3K"), or "last".
+        """One run: by its whole id, by a tail of it that no other has (as shown: "7F3K"), or "last",
+        the newest one that no supervisor started.
 
         Raises:
             LedgerError: There is none, or more than one.
         """
         if which == "last":
-            found = self.runs(limit=1)
+            found = self._runs("WHERE r.parent_run_id IS NULL ORDER BY r.number DESC LIMIT 1", [])
         else:
             wanted = which.strip().lstrip("…").upper()
             found = self._runs(
@@ -263,16 +163,8 @@ class Reader:
 
     def turns(self, run_id: str) -> list[ModelTurn]:
         """The model answers of a run (whole id), in order."""
-        columns = ", ".join(f"t.{name}" for name in _TURN_COLUMNS)
-        sql = (
-            f"SELECT {columns}, r.provider, r.model_requested FROM model_turns AS t "  # noqa: S608 - as above
-            "JOIN agent_runs AS r USING (run_id) WHERE t.run_id = ? ORDER BY t.step"
-        )
-        names = (*_TURN_COLUMNS, "provider", "model_requested")
-        return [
-            _turn(dict(zip(names, row, strict=True)))
-            for row in self._ask(lambda connection: connection.execute(sql, (run_id,)).fetchall())
-        ]
+        sql = f"{shapes.SELECT_TURNS} WHERE t.run_id = ? ORDER BY t.step"
+        return [shapes.turn(row) for row in self._ask(lambda connection: connection.execute(sql, (run_id,)).fetchall())]
 
     def events(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The journal's events of a run (whole id), in order; damaged entries are left out (`damage` has them)."""
@@ -321,9 +213,20 @@ class Reader:
                 ) from error
 
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        self._index = open_index(self.state_dir, self._index)
-        self.troubles = catch_up(self._index)
+        self._index = self._open()
+        # Where nothing can be written nothing is closed either: dead runs show as running there.
+        self.troubles = catch_up(self._index, close_dead=self._index.path is not None)
         return question(self._index.connection)
+
+    def _open(self) -> Index:
+        try:
+            return open_index(self.state_dir, self._index)
+        except (sqlite3.OperationalError, OSError):
+            if not self.state_dir.is_dir() or os.access(self.state_dir, os.W_OK):
+                raise
+        in_memory = Index(None, self.state_dir)
+        in_memory.read_register()
+        return in_memory
 
     def _answer_anew(self, question: Callable[[sqlite3.Connection], T]) -> T:
         from equitrcoder.ledger.rebuild import rebuild_index
@@ -343,46 +246,3 @@ def _busy_or_broken(error: sqlite3.OperationalError, state_dir: Path) -> LedgerE
     if "locked" in str(error) or "busy" in str(error):
         return IndexBusy(f"Another process holds the index in {state_dir}.", hint="try again")
     return LedgerError(f"Cannot use the index in {state_dir}: {error}.", hint="make room, or delete index.sqlite")
-
-
-def _pages(
-    connection: sqlite3.Connection, sql: str, values: list[Any], *, whole: bool
-) -> Iterator[tuple[Any, ...]] | list[tuple[Any, ...]]:
-    cursor = connection.execute(sql, values)
-    if whole:
-        return cursor.fetchall()[::-1]
-    first = cursor.fetchmany(_PAGE)
-    return _all_of(first, cursor) if len(first) == _PAGE else first
-
-
-def _all_of(first: list[tuple[Any, ...]], cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-    page = first
-    while page:
-        yield from page
-        page = cursor.fetchmany(_PAGE)
-
-
-def _column(name: str) -> str:
-    table = "r" if name in _OF_RUN else "t" if name == "model_answered" else "c"
-    return f"{table}.{name}"
-
-
-def _time(value: Any) -> datetime | None:
-    """A stored time; None for none, and for what damage left of one."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    fields = dict(zip(_RUN_COLUMNS, row[:-1], strict=True))
-    fields["started_at"] = _time(fields["started_at"]) or datetime.fromtimestamp(0, UTC)
-    fields["completed_at"] = _time(fields["completed_at"])
-    return Run(**fields, journal=row[-1])
-
-
-def _turn(fields: dict[str, Any]) -> ModelTurn:
-    fields["at"] = _time(fields["at"]) or datetime.fromtimestamp(0, UTC)
-    return ModelTurn(**fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from equitrcoder.errors import LedgerError
 from equitrcoder.ledger.encoding import encode, text_bytes
-from equitrcoder.records import new_ulid
+from equitrcoder.records import CLOSED_OUTCOMES, new_ulid
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.journal import Journal
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from equitrcoder.records import JSON, Approval, Outcome, RunStatus, SandboxLevel, ToolKind
     from equitrcoder.wires.values import Turn, WireCall
 
-_CLOSED = frozenset({"success", "failed", "invalid", "denied", "cancelled", "timeout", "interrupted", "unknown"})
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class RecordedCall:
@@ -77,6 +79,7 @@ class RunRecorder:
         self._guard = threading.Lock()
         self._open: dict[str, tuple[RecordedCall, bool]] = {}  # call_uid -> (call, has it started)
         self._ordinal = 0
+        self._random = new_ulid()[10:22]
         self._finished = False
 
     def message(self, *, role: str, text: str) -> None:
@@ -130,10 +133,28 @@ class RunRecorder:
         Returns:
             The calls in the order of the answer, those of the provider included.
         """
-        calls = self._number(turn, step)
+        calls = self._number(turn.calls, step)
+        self._answer(
+            turn,
+            calls,
+            tool_kinds,
+            step=step,
+            duration_ms=duration_ms,
+            time_to_first_byte_ms=time_to_first_byte_ms,
+            attempts=attempts,
+            cost_nanousd=cost_nanousd,
+            price_version=price_version,
+        )
+        for call in calls:
+            self._request(call, tool_kinds)
+        return calls
+
+    def _answer(
+        self, turn: Turn, calls: tuple[RecordedCall, ...], tool_kinds: Mapping[str, ToolKind], **measured: Any
+    ) -> None:
         native, found = self._redactor.json(turn.native, native=True)
         fields = {
-            "step": step,
+            **measured,
             "text": turn.text,
             "refusal": turn.refusal,
             "calls": [_outline(call, tool_kinds) for call in calls],
@@ -142,27 +163,29 @@ class RunRecorder:
             "stop": turn.stop,
             "model_answered": turn.model_answered,
             "response_id": turn.response_id,
-            "duration_ms": duration_ms,
-            "time_to_first_byte_ms": time_to_first_byte_ms,
-            "attempts": attempts,
-            "cost_nanousd": cost_nanousd,
-            "price_version": price_version,
             "native": native,
         }
         if found:
             fields |= {"replay": "altered", "redactions": found}
         self._append(b"turn", fields, done=("native",))
-        for call in calls:
-            self._request(call, tool_kinds)
-        return calls
 
-    def _number(self, turn: Turn, step: int) -> tuple[RecordedCall, ...]:
+    def _number(self, calls: tuple[WireCall, ...], step: int) -> tuple[RecordedCall, ...]:
         with self._guard:
             first = self._ordinal + 1
-            self._ordinal += len(turn.calls)
+            self._ordinal += len(calls)
+        made = new_ulid()[:10] if calls else ""  # the time; what is random comes from the run
         return tuple(
-            RecordedCall(new_ulid(), first + position, step, position, call) for position, call in enumerate(turn.calls)
+            RecordedCall(self._call_uid(made, first + position), first + position, step, position, call)
+            for position, call in enumerate(calls)
         )
+
+    def _call_uid(self, made: str, ordinal: int) -> str:
+        """A ULID, at a fifth of its cost: 60 random bits of the run's, then the call's number."""
+        if ordinal >= 1 << 20:
+            return new_ulid()
+        digits = _CROCKFORD
+        number = f"{digits[ordinal >> 15]}{digits[ordinal >> 10 & 31]}{digits[ordinal >> 5 & 31]}{digits[ordinal & 31]}"
+        return f"{made}{self._random}{number}"
 
     def _request(self, call: RecordedCall, tool_kinds: Mapping[str, ToolKind]) -> None:
         asked = call.call.arguments
@@ -207,7 +230,8 @@ class RunRecorder:
             if known is None or known[1]:
                 raise LedgerError(f"Call {call.ordinal} ({call.call.name}) has started or is closed.", code="E605")
             self._open[call.call_uid] = (call, True)
-        self._append(b"call_started", {"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval})
+        # All words of ours: there is nothing to redact.
+        self._write(b"call_started", encode({"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}))
 
     def approval(
         self,
@@ -251,37 +275,41 @@ class RunRecorder:
         Raises:
             LedgerError: It is closed already, or the outcome is none that closes.
         """
-        if outcome not in _CLOSED:
+        if outcome not in CLOSED_OUTCOMES:
             raise LedgerError(f"{outcome!r} closes no call.", code="E605")
         with self._guard:
             if self._open.pop(call.call_uid, None) is None:
                 raise LedgerError(f"Call {call.ordinal} ({call.call.name}) is closed already.", code="E605")
         fields: dict[str, Any] = {"call_uid": call.call_uid, "outcome": outcome}
-        if result is not None:
-            self._add_result(fields, result, result_bytes, result_sha256)
-        optional = {
-            "truncated_to": truncated_to,
-            "result_metadata": result_metadata or None,
-            "error_type": error_type,
-            "error_message": error_message,
-            "duration_ms": duration_ms,
-            "approval": approval,
-        }
-        fields.update({name: value for name, value in optional.items() if value is not None})
-        self._append(b"call_finished", fields)
-
-    def _add_result(self, fields: dict[str, Any], result: JSON, size: int | None, sha256: str | None) -> None:
-        if isinstance(result, str):
-            redacted, found = self._redactor.text(result)
-            whole = text_bytes(redacted)
-        else:
-            redacted, found = self._redactor.json(result)
-            whole = encode(redacted)
-        fields["result"] = redacted
-        fields["result_bytes"] = len(whole) if size is None else size
-        fields["result_sha256"] = hashlib.sha256(whole).hexdigest() if sha256 is None else sha256
+        _add_known(
+            fields,
+            duration_ms=duration_ms,
+            error_type=error_type,
+            error_message=error_message,
+            truncated_to=truncated_to,
+            approval=approval,
+            result_metadata=result_metadata or None,
+        )
+        if result is None:
+            self._append(b"call_finished", fields)
+            return
+        encoded, whole, found = self._encoded_result(result)
+        fields["result_bytes"] = len(whole) if result_bytes is None else result_bytes
+        fields["result_sha256"] = hashlib.sha256(whole).hexdigest() if result_sha256 is None else result_sha256
         if found:
             fields["redactions"] = found
+        # The result is by far the longest field: it is encoded and looked through once only.
+        self._write(b"call_finished", b'%b,"result":%b}' % (self._redactor.event(fields)[:-1], encoded))
+
+    def _encoded_result(self, result: JSON) -> tuple[bytes, bytes, dict[str, int]]:
+        """The redacted result as JSON, the bytes that are its size and hash, and how often each rule applied."""
+        redacted: JSON
+        if isinstance(result, str):
+            redacted, found = self._redactor.text(result)
+            return encode(redacted), text_bytes(redacted), found
+        redacted, found = self._redactor.json(result)
+        encoded = encode(redacted)
+        return encoded, encoded, found
 
     def finish(
         self,
@@ -298,19 +326,30 @@ class RunRecorder:
             self._finished = True
             still_open = [call for call, _ in self._open.values()]
         for call in still_open:
-            self.close_call(call, outcome="cancelled", error_type="run_ended")
+            with contextlib.suppress(LedgerError):  # its own thread was faster
+                self.close_call(call, outcome="cancelled", error_type="run_ended")
         fields: dict[str, Any] = {"status": status, "response": response, "error": error, "error_type": error_type}
         if self.journal.lost:
             fields["entries_lost"] = self.journal.lost
-        self._append(b"run_finished", fields)
+        self.journal.append(b"run_finished", self._redactor.event(fields), last=True)
+        self._on_event()
         self._on_finish(self, status)
 
     def _append(self, kind: bytes, fields: dict[str, Any], *, done: tuple[str, ...] = ()) -> None:
+        self._write(kind, self._redactor.event(fields, done=done))
+
+    def _write(self, kind: bytes, body: bytes) -> None:
         try:
-            self.journal.append(kind, self._redactor.event(fields, done=done))
+            self.journal.append(kind, body)
         except ValueError:
             raise LedgerError(f"Run {self.run_id} is finished; nothing can be added.", code="E605") from None
         self._on_event()
+
+
+def _add_known(fields: dict[str, Any], **optional: Any) -> None:
+    for name, value in optional.items():
+        if value is not None:
+            fields[name] = value
 
 
 def _outline(call: RecordedCall, tool_kinds: Mapping[str, ToolKind]) -> dict[str, Any]:

@@ -10,16 +10,58 @@ from equitrcoder.records import CLOSED_OUTCOMES, OPEN_OUTCOMES
 ARGUMENTS_BYTES = 16_384
 RESULT_BYTES = 2_048
 
-NONE, WHOLE, WHOLE_JSON, HEAD, HEAD_JSON = range(5)
-"""Forms of a stored text; for arguments HEAD_JSON and HEAD are not used and WHOLE_JSON means: look in the journal."""
+NONE, WHOLE = 0, 1
 IN_JOURNAL = 2
+"""Form of arguments that are too long for the index."""
+WHOLE_JSON, HEAD, HEAD_JSON = 2, 3, 4
+"""Forms of a result: JSON that is no text, the first part of a text, the first part of JSON."""
 
 _LARGEST = 1 << 53
+
+CALL_COLUMNS: dict[str, Any] = {
+    "call_uid": "",
+    "run_id": "",
+    "ordinal": 0,
+    "step": 0,
+    "position": 0,
+    "provider_call_id": None,
+    "tool_name": "",
+    "tool_kind": "function",
+    "executed_by": "client",
+    "arguments": None,
+    "arguments_form": NONE,
+    "arguments_raw": None,
+    "arguments_raw_form": NONE,
+    "result": None,
+    "result_form": NONE,
+    "result_metadata": None,
+    "result_bytes": None,
+    "result_sha256": None,
+    "truncated_to": None,
+    "outcome": "requested",
+    "error_type": None,
+    "error_message": None,
+    "requested_at": "",
+    "order_at": "",
+    "run_number": 0,
+    "started_at": None,
+    "ended_at": None,
+    "duration_ms": None,
+    "duration_source": "unknown",
+    "approval": "auto",
+    "sandbox": "not_applicable",
+    "redactions": None,
+    "requested_offset": None,
+    "requested_length": None,
+    "finished_offset": None,
+    "finished_length": None,
+}
+"""A row of tool_calls before anything is known, in the order of the columns."""
 
 
 def whole_number(value: Any) -> int | None:
     """An integer that a database can hold and add up; anything else None."""
-    return value if type(value) is int and abs(value) < _LARGEST else None
+    return value if type(value) is int and -_LARGEST < value < _LARGEST else None
 
 
 def number(value: Any) -> float | None:
@@ -31,81 +73,78 @@ def number(value: Any) -> float | None:
 
 def text(value: Any) -> str | None:
     """A text; None for none; anything else as JSON."""
-    if value is None or isinstance(value, str):
+    if value is None or type(value) is str:
         return value
     return encode(value).decode()
 
 
 def json_text(value: Any) -> str | None:
     """JSON of an object or list that is not empty, else None."""
-    return encode(value).decode() if isinstance(value, dict | list) and value else None
+    return encode(value).decode() if value and isinstance(value, dict | list) else None
 
 
-def requested_row(event: dict[str, Any]) -> dict[str, Any]:
-    """What `call_requested` says of a call, but for its run and its place."""
+def put_requested(row: dict[str, Any], event: dict[str, Any]) -> None:
+    """Enter what `call_requested`, or a turn's outline of the call, says. Raises KeyError, TypeError, ValueError."""
+    row["ordinal"] = int(event["ordinal"])
+    row["step"] = int(event["step"])
+    row["position"] = int(event["position"])
+    row["provider_call_id"] = text(event.get("provider_call_id"))
+    row["tool_name"] = text(event.get("tool_name")) or ""
+    row["tool_kind"] = text(event.get("tool_kind")) or "function"
+    row["executed_by"] = text(event.get("executed_by")) or "client"
+    row["requested_at"] = event["at"]
     arguments, raw = event.get("arguments"), event.get("arguments_raw")
-    encoded = encode(arguments).decode() if isinstance(arguments, dict) else None
-    raw = raw if isinstance(raw, str) else None
-    arguments_form, raw_form = _form(encoded), _form(raw)
-    return {
-        "call_uid": str(event["call_uid"]),
-        "ordinal": int(event["ordinal"]),
-        "step": int(event["step"]),
-        "position": int(event["position"]),
-        "provider_call_id": text(event.get("provider_call_id")),
-        "tool_name": text(event.get("tool_name")) or "",
-        "tool_kind": text(event.get("tool_kind")) or "function",
-        "executed_by": text(event.get("executed_by")) or "client",
-        "arguments": encoded if arguments_form == WHOLE else None,
-        "arguments_form": arguments_form,
-        "arguments_raw": raw if raw_form == WHOLE else None,
-        "arguments_raw_form": raw_form,
-        "requested_at": event["at"],
-    }
+    if type(arguments) is dict:
+        row["arguments"], row["arguments_form"] = _bounded(encode(arguments).decode())
+    if type(raw) is str:
+        row["arguments_raw"], row["arguments_raw_form"] = _bounded(raw)
+    if "redactions" in event:
+        row["redactions"] = json_text(event["redactions"])
 
 
-def _form(value: str | None) -> int:
-    if value is None:
-        return NONE
-    return WHOLE if len(value) <= ARGUMENTS_BYTES and len(text_bytes(value)) <= ARGUMENTS_BYTES else IN_JOURNAL
+def _bounded(value: str) -> tuple[str | None, int]:
+    if len(value) * 4 <= ARGUMENTS_BYTES or len(text_bytes(value)) <= ARGUMENTS_BYTES:
+        return value, WHOLE
+    return None, IN_JOURNAL
 
 
-def started_row(event: dict[str, Any]) -> dict[str, Any]:
-    """What `call_started` says of a call."""
-    return {
-        "outcome": "running",
-        "started_at": event["at"],
-        "sandbox": text(event.get("sandbox")) or "not_applicable",
-        "approval": text(event.get("approval")) or "auto",
-    }
+def put_started(row: dict[str, Any], event: dict[str, Any]) -> None:
+    """Enter what `call_started` says."""
+    row["outcome"] = "running"
+    row["started_at"] = event["at"]
+    row["sandbox"] = text(event.get("sandbox")) or "not_applicable"
+    row["approval"] = text(event.get("approval")) or "auto"
 
 
-def finished_row(event: dict[str, Any]) -> dict[str, Any]:
-    """What `call_finished` says of a call. A recovered one was closed later by somebody else: it has no end."""
+def put_finished(row: dict[str, Any], event: dict[str, Any]) -> None:
+    """Enter what `call_finished` says. A recovered one was closed later by somebody else: it has no end."""
     outcome = event.get("outcome")
+    row["outcome"] = outcome if outcome in CLOSED_OUTCOMES else "unknown"
+    if not event.get("recovered"):
+        row["ended_at"] = event["at"]
     duration_ms = number(event.get("duration_ms"))
-    row: dict[str, Any] = {
-        "outcome": outcome if outcome in CLOSED_OUTCOMES else "unknown",
-        "ended_at": None if event.get("recovered") else event["at"],
-        "error_type": text(event.get("error_type")),
-        "error_message": text(event.get("error_message")),
-        "duration_ms": duration_ms,
-        "duration_source": "unknown" if duration_ms is None else "measured",
-        "result_metadata": json_text(event.get("result_metadata")),
-        "result_bytes": whole_number(event.get("result_bytes")),
-        "result_sha256": text(event.get("result_sha256")),
-        "truncated_to": whole_number(event.get("truncated_to")),
-    }
-    row["result"], row["result_form"] = _result(event.get("result"))
+    if duration_ms is not None:
+        row["duration_ms"] = duration_ms
+        row["duration_source"] = "measured"
+    if "result" in event:
+        row["result"], row["result_form"] = _result(event["result"])
+        row["result_bytes"] = whole_number(event.get("result_bytes"))
+        row["result_sha256"] = text(event.get("result_sha256"))
+    if "error_type" in event or "error_message" in event:
+        row["error_type"] = text(event.get("error_type"))
+        row["error_message"] = text(event.get("error_message"))
+    if "truncated_to" in event:
+        row["truncated_to"] = whole_number(event["truncated_to"])
+    if "result_metadata" in event:
+        row["result_metadata"] = json_text(event["result_metadata"])
     if event.get("approval"):
         row["approval"] = text(event["approval"])
-    return row
 
 
 def _result(value: Any) -> tuple[str | None, int]:
     if value is None:
         return None, NONE
-    if isinstance(value, str):
+    if type(value) is str:
         head = first_bytes(value, RESULT_BYTES)
         return head, WHOLE if len(head) == len(value) else HEAD
     encoded = encode(value).decode()
@@ -122,15 +161,16 @@ def first_bytes(value: str, limit: int) -> str:
     """
     if len(value) * 4 <= limit:
         return value
-    data = text_bytes(value[:limit])
-    return value[:limit] if len(data) <= limit else data[:limit].decode("utf-8", "ignore")
+    head = value[:limit]
+    data = text_bytes(head)
+    return head if len(data) <= limit else data[:limit].decode("utf-8", "ignore")
 
 
 def turn_row(event: dict[str, Any]) -> dict[str, Any]:
     """What `turn` says of a model's answer."""
-    usage = event.get("usage") if isinstance(event.get("usage"), dict) else {}
+    found = event.get("usage")
+    usage: dict[str, Any] = found if isinstance(found, dict) else {}
     calls = event.get("calls")
-    assert isinstance(usage, dict)
     return {
         "step": int(event["step"]),
         "at": event["at"],

@@ -117,7 +117,8 @@ CREATE TABLE tool_calls (
     finished_length INTEGER
 );
 CREATE UNIQUE INDEX tool_calls_uid ON tool_calls (call_uid);
-CREATE UNIQUE INDEX tool_calls_run ON tool_calls (run_id, ordinal);
+-- Holds all that statistics need, so that they never read the rows themselves, which are large.
+CREATE INDEX tool_calls_run ON tool_calls (run_id, ordinal, tool_name, outcome, duration_ms);
 CREATE INDEX tool_calls_order ON tool_calls (order_at, run_number, ordinal);
 
 CREATE TABLE damage (

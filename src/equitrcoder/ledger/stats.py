@@ -6,7 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TypedDict
 
-from equitrcoder.ledger.queries import JOINED, CallQuery, where
+from equitrcoder.errors import LedgerError
+from equitrcoder.ledger.queries import CallQuery, where
 
 _CLOSED = "c.outcome NOT IN ('requested', 'running')"
 
@@ -54,9 +55,9 @@ class ToolRow:
 
 def compute_stats(connection: sqlite3.Connection, query: CallQuery) -> Stats:
     """Count the closed calls of a query. Its `run` must be a whole id."""
-    condition, values = _closed(query)
+    source, values = _closed(query)
     found = connection.execute(
-        f"SELECT c.tool_name, count(*), sum(c.outcome = 'success'), total(c.duration_ms) {_source(query)} {condition} "
+        f"SELECT c.tool_name, count(*), sum(c.outcome = 'success'), total(c.duration_ms) {source} "
         "GROUP BY c.tool_name ORDER BY count(*) DESC, c.tool_name",
         values,
     ).fetchall()
@@ -80,11 +81,11 @@ def compute_stats(connection: sqlite3.Connection, query: CallQuery) -> Stats:
 
 def compute_tool_rows(connection: sqlite3.Connection, query: CallQuery) -> list[ToolRow]:
     """The same by tool with exact percentiles (nearest rank), the most used first. Its `run` must be a whole id."""
-    condition, values = _closed(query)
+    source, values = _closed(query)
     durations: dict[str, list[float]] = {}
     counts: dict[str, list[int]] = {}
     for name, outcome, duration_ms in connection.execute(
-        f"SELECT c.tool_name, c.outcome, c.duration_ms {_source(query)} {condition}",
+        f"SELECT c.tool_name, c.outcome, c.duration_ms {source}",
         values,
     ):
         known = durations.setdefault(name, [])
@@ -125,12 +126,7 @@ def percentile(ordered: list[float], share: float) -> float | None:
 
 
 def _closed(query: CallQuery) -> tuple[str, list[object]]:
+    if query.limit is not None:
+        raise LedgerError("Statistics take no limit.", hint="choose by run, session, tool or time")
     condition, values = where(query)
-    return (f"{condition} AND {_CLOSED}" if condition else f"WHERE {_CLOSED}"), values
-
-
-def _source(query: CallQuery) -> str:
-    if query.limit is None:
-        return JOINED
-    # The newest n calls of the query, closed or not, are counted.
-    raise ValueError("statistics take no limit")
+    return f"FROM tool_calls AS c WHERE {condition} AND {_CLOSED}", values

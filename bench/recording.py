@@ -1,0 +1,127 @@
+"""What recording one tool call costs, against a JSON line with flush (the floor), in one process, interleaved.
+
+One call: 1 KB of arguments, a result of 4 KB; requested, started and finished entries, chained, looked through for five
+known secrets, with the index thread on. Run it: `python -m bench.recording`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from equitrcoder.ledger import Ledger, Redactor, RunRecorder
+from equitrcoder.wires.values import Turn, WireCall
+
+ROUNDS = 5
+CALLS = 2_000
+SECRETS = [f"sk-{number}f8Zq0PnTx7Lr2Vb{number}" for number in range(5)]
+CODE = 'def parse_date(text: str) -> date:\n    """Read a date."""\n    return date(*map(int, text.split("-")))\n'
+ARGUMENTS = {"file_path": "src/dates.py", "old_text": (CODE * 5)[:480], "new_text": (CODE * 5)[:480]}
+RESULT = (CODE * 50)[:4096]
+
+
+def main() -> None:
+    """Print the figures, one line each."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder))
+    for name, value in figures.items():
+        print(f"{name:44} {value:8.2f}")
+
+
+def measure(folder: Path, *, rounds: int = ROUNDS, calls: int = CALLS) -> dict[str, float]:
+    """Measure in interleaved rounds; medians over the rounds, ratios of the same round."""
+    floors: list[tuple[float, float]] = []
+    ours: list[tuple[float, float]] = []
+    for number in range(rounds):
+        floors.append(_round(_floor(folder / f"floor{number}.jsonl"), calls))
+        ours.append(_record_round(folder / f"state{number}", calls))
+    p50 = statistics.median(floor[0] for floor in floors)
+    return {
+        "JSON line with flush: p50, us": p50,
+        "ledger: p50, us": statistics.median(our[0] for our in ours),
+        "ledger / JSON line: p50": statistics.median(
+            our[0] / floor[0] for our, floor in zip(ours, floors, strict=True)
+        ),
+        "JSON line with flush: CPU per call, us": statistics.median(floor[1] for floor in floors),
+        "ledger, index included: CPU per call, us": statistics.median(our[1] for our in ours),
+        "ledger / JSON line: CPU": statistics.median(
+            our[1] / floor[1] for our, floor in zip(ours, floors, strict=True)
+        ),
+    }
+
+
+def _ratio(ours: list[tuple[float, float]], floors: list[tuple[float, float]], which: int) -> float:
+    return statistics.median(our[which] / floor[which] for our, floor in zip(ours, floors, strict=True))
+
+
+def _round(step: Callable[[int], None], calls: int) -> tuple[float, float]:
+    """p50 of one step and CPU time of the process per step, microseconds."""
+    taken: list[int] = []
+    cpu_began = time.process_time_ns()
+    for number in range(calls):
+        began = time.perf_counter_ns()
+        step(number)
+        taken.append(time.perf_counter_ns() - began)
+    return statistics.median(taken) / 1000, (time.process_time_ns() - cpu_began) / calls / 1000
+
+
+def _record_round(state_dir: Path, calls: int) -> tuple[float, float]:
+    with Ledger(state_dir, redactor=Redactor(SECRETS)) as ledger:
+        run = ledger.start_run(
+            provider="groq", model_requested="groq/x", repo_path="/r", task="measure", capture="middleware"
+        )
+        step = _recorder_step(run, calls)
+        cpu_began = time.process_time_ns()
+        p50, _ = _round(step, calls)
+        run.finish(status="completed")
+    # What the index costs stands in here: `close` waits for it.
+    return p50, (time.process_time_ns() - cpu_began) / calls / 1000
+
+
+def _recorder_step(run: RunRecorder, calls: int) -> Callable[[int], None]:
+    """Times the three entries of one call; the model's answer that asks for them all is written before."""
+    wire_calls = tuple(
+        WireCall(name="edit_file", arguments=ARGUMENTS, id=f"call_{number}", index=number) for number in range(calls)
+    )
+    recorded = run._number(wire_calls, 1)
+    run._answer(Turn(calls=wire_calls), recorded, {}, step=1)
+
+    def step(number: int) -> None:
+        call = recorded[number]
+        run._request(call, {})
+        run.start(call, sandbox="none")
+        run.close_call(call, outcome="success", result=RESULT, duration_ms=1.5)
+
+    return step
+
+
+def _floor(path: Path) -> Callable[[int], None]:
+    file = path.open("a", encoding="utf-8")
+    guard = threading.Lock()
+
+    def step(number: int) -> None:
+        entry = {
+            "timestamp": time.time(),
+            "session_id": "s",
+            "tool_name": "edit_file",
+            "tool_args": ARGUMENTS,
+            "result": {"success": True, "content": RESULT, "metadata": {}},
+            "success": True,
+            "duration_ms": 1.5,
+            "error": None,
+            "call": number,
+        }
+        with guard:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What some events of one run change in the index, gathered so that a call that came and went is written once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.ledger import rows
+from equitrcoder.ledger.reading import Damage, Placed
+
+RUN_SUMS = (
+    "steps_taken",
+    "calls",
+    "failed_calls",
+    "input_tokens",
+    "cached_read_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nanousd",
+    "unpriced_turns",
+)
+RUN_FACTS = (
+    "session_id",
+    "parent_run_id",
+    "previous_run_id",
+    "agent_role",
+    "agent_name",
+    "attempt",
+    "provider",
+    "model_requested",
+    "capture",
+    "repo_path",
+    "task",
+)
+
+
+class Batch:
+    """What some events of one run change.
+
+    Attributes:
+        new_calls, changed_calls: Columns by call_uid; new ones are whole rows.
+        calls_without_turn: Requested here, and their turn is not: it came in an earlier piece, or was damaged.
+        turns: Rows of model_turns.
+        sums, facts: What is added to the run's row, and what is set in it.
+        clock: The latest time seen in the run.
+        finished: 1 when the run's end is among the events.
+    """
+
+    def __init__(self, run_id: str, state: dict[str, Any]) -> None:
+        self.run_id = run_id
+        self.clock: str = state["clock"]
+        self.finished = 0
+        self.new_calls: dict[str, dict[str, Any]] = {}
+        self.calls_without_turn: list[str] = []
+        self._outlines: dict[str, tuple[dict[str, Any], str]] = {}
+        self.changed_calls: dict[str, dict[str, Any]] = {}
+        self.turns: list[dict[str, Any]] = []
+        self.sums = dict.fromkeys(RUN_SUMS, 0)
+        self.facts: dict[str, Any] = {}
+        self.damage: list[Damage] = []
+        self._path: str = state["path"]
+        self._number: int = state["number"]
+
+    def take(self, placed: Placed) -> None:
+        """Gather one event. Raises KeyError, TypeError or ValueError when it makes no sense."""
+        event = placed.event
+        if event["at"] > self.clock:
+            self.clock = event["at"]
+        handler = _HANDLERS.get(event["type"])
+        if handler is not None:  # kinds of a later version, and those that only the journal needs, are passed over
+            handler(self, event, placed)
+
+    def _run_started(self, event: dict[str, Any], _: Placed) -> None:
+        self.facts |= {name: fact(name, event[name]) for name in RUN_FACTS if event.get(name) is not None}
+        self.facts["started_at"] = event["at"]
+
+    def _request_failed(self, event: dict[str, Any], _: Placed) -> None:
+        self.sums["cost_nanousd"] += rows.whole_number(event.get("cost_nanousd")) or 0
+
+    def _turn(self, event: dict[str, Any], _: Placed) -> None:
+        row = {"run_id": self.run_id, **rows.turn_row(event)}
+        self.turns.append(row)
+        self.sums["steps_taken"] += 1
+        self.sums["unpriced_turns"] += row["cost_nanousd"] is None
+        for name in ("input_tokens", "cached_read_tokens", "output_tokens", "reasoning_tokens", "cost_nanousd"):
+            self.sums[name] += row[name] or 0
+        if row["model_answered"]:
+            self.facts["model_answered"] = row["model_answered"]
+        # Noted here already, so that no call is missing if its own entry is.
+        for outline in event.get("calls") or ():
+            self._outlines[str(outline["call_uid"])] = (
+                {"step": event["step"], "at": event["at"], **outline},
+                self.clock,
+            )
+            self.sums["calls"] += 1
+
+    def _call_requested(self, event: dict[str, Any], placed: Placed) -> None:
+        uid = str(event["call_uid"])
+        if self._outlines.pop(uid, None) is None:
+            self.calls_without_turn.append(uid)
+        self._enter(uid, event, self.clock, placed)
+
+    def _enter(self, uid: str, event: dict[str, Any], clock: str, placed: Placed | None) -> None:
+        row = rows.CALL_COLUMNS.copy()
+        rows.put_requested(row, event)
+        row["call_uid"] = uid
+        row["run_id"] = self.run_id
+        row["run_number"] = self._number
+        row["order_at"] = clock
+        if placed is not None:
+            row["requested_offset"] = placed.offset
+            row["requested_length"] = placed.length
+        self.new_calls[uid] = row
+
+    def settle(self) -> None:
+        """Enter the calls that only their turn has told of. After the last event."""
+        for uid, (outline, clock) in self._outlines.items():
+            self._enter(uid, outline, clock, None)
+            self.new_calls[uid].update(self.changed_calls.pop(uid, {}))
+        self._outlines.clear()
+
+    def _call_started(self, event: dict[str, Any], _: Placed) -> None:
+        rows.put_started(self._row(event), event)
+
+    def _call_finished(self, event: dict[str, Any], placed: Placed) -> None:
+        row = self._row(event)
+        rows.put_finished(row, event)
+        row["finished_offset"] = placed.offset
+        row["finished_length"] = placed.length
+        found = event.get("redactions")
+        if isinstance(found, dict):
+            row["redactions"] = rows.json_text(added_up(row.get("redactions"), found))
+        self.sums["failed_calls"] += rows.is_failed(row["outcome"])
+
+    def _approval(self, event: dict[str, Any], _: Placed) -> None:
+        if event.get("decision") in {"granted", "denied"}:
+            self._row(event)["approval"] = event["decision"]
+
+    def _run_finished(self, event: dict[str, Any], _: Placed) -> None:
+        self.finished = 1
+        self.facts["status"] = rows.text(event.get("status")) or "interrupted"
+        self.facts["completed_at"] = rows.text(event.get("ended_at")) or event["at"]
+        for name in ("response", "error", "error_type"):
+            self.facts[name] = rows.text(event.get(name))
+        torn = event.get("torn")
+        if isinstance(torn, dict):
+            size = rows.whole_number(torn.get("bytes")) or 0
+            place = rows.whole_number(torn.get("offset")) or 0
+            self.damage.append(Damage(self._path, place, size, "the last entry was cut off"))
+        if event.get("damage"):
+            self.damage.append(Damage(self._path, 0, 0, str(event["damage"])))
+
+    def _row(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The columns of an event's call, new or changed."""
+        uid = str(event["call_uid"])
+        row = self.new_calls.get(uid)
+        return self.changed_calls.setdefault(uid, {}) if row is None else row
+
+
+_HANDLERS = {
+    "run_started": Batch._run_started,
+    "request_failed": Batch._request_failed,
+    "turn": Batch._turn,
+    "call_requested": Batch._call_requested,
+    "call_started": Batch._call_started,
+    "call_finished": Batch._call_finished,
+    "approval": Batch._approval,
+    "run_finished": Batch._run_finished,
+}
+
+
+def fact(name: str, value: Any) -> Any:
+    """A value of run_started or of runs.jsonl as its column holds it."""
+    return rows.whole_number(value) or 1 if name == "attempt" else rows.text(value)
+
+
+def added_up(before: str | None, found: dict[str, Any]) -> dict[str, int]:
+    """Redactions by rule: those stored as JSON, and more."""
+    total: dict[str, int] = jsontext.loads(before) if before else {}
+    for rule, count in found.items():
+        total[rule] = total.get(rule, 0) + (rows.whole_number(count) or 0)
+    return total

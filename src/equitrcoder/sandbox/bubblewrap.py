@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,6 +18,7 @@ from equitrcoder.errors import SandboxError
 from equitrcoder.records import SandboxLevel
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.environment import clean_environment
+from equitrcoder.sandbox.identity import git_settings
 from equitrcoder.sandbox.plain import bash_line
 from equitrcoder.sandbox.walls import Places, View
 
@@ -139,26 +141,24 @@ class BubblewrapSandbox:
         from equitrcoder.sandbox.process import run_process
 
         places, view = self._ready()
+        # A file `commondir` in .git would make git read settings and hooks from elsewhere.
         redirected = _git_redirection(self._repo).exists()
-        status_read, status_write = os.pipe()
+        status = _Status()
         try:
-            try:
-                result = await run_process(
-                    [*self._walls(view, status_write), "--", *bash_line(command)],
-                    cwd=None,
-                    env=self._environment(places),
-                    timeout_s=timeout_s,
-                    output_limit_bytes=output_limit_bytes,
-                    pass_fds=(status_write,),
-                )
-            finally:
-                os.close(status_write)
-                if not redirected:
-                    _remove_git_redirection(self._repo)
-            status = os.read(status_read, 65536)
+            result = await run_process(
+                [*self._walls(view, status.descriptor), "--", *bash_line(command)],
+                cwd=None,
+                env=self._environment(places),
+                timeout_s=timeout_s,
+                output_limit_bytes=output_limit_bytes,
+                pass_fds=(status.descriptor,),
+                companions=status.processes,
+            )
         finally:
-            os.close(status_read)
-        if b'"exit-code"' not in status and not result.timed_out:
+            status.close()
+            if not redirected:
+                _remove_git_redirection(self._repo)
+        if not status.command_ended and not result.timed_out:
             raise SandboxError(
                 f"The sandbox could not be set up: {result.output[:300].decode('utf-8', 'replace').strip()}",
                 hint="equitrcoder doctor, or --sandbox off",
@@ -195,7 +195,10 @@ class BubblewrapSandbox:
         for folder in (private, private / "tmp", private / "home"):
             folder.mkdir(mode=0o700)
         (private / "empty").touch(mode=0o400)
-        return Places(repo=self._repo, home=_home(self._environ).resolve(), private=private, caches=caches)
+        home = _home(self._environ).resolve()
+        files = [home / ".config/git/config", home / ".gitconfig"]
+        (private / "home/.gitconfig").write_text(git_settings(files), "utf-8")
+        return Places(repo=self._repo, home=home, private=private, caches=caches)
 
     def _walls(self, view: View, status: int) -> list[str]:
         bwrap = find_bubblewrap()
@@ -219,6 +222,36 @@ class BubblewrapSandbox:
         if self._network:  # without one the user's own, read-only, are of more use than empty ones
             env |= {"CARGO_HOME": f"{caches}/cargo", "GOMODCACHE": f"{caches}/go-mod"}
         return env
+
+
+class _Status:
+    """What bwrap says of itself, as lines of JSON: its child's process id, and the exit code once there is one.
+
+    The child is the first process inside: when it is gone, all others inside are.
+    """
+
+    def __init__(self) -> None:
+        self._read, self.descriptor = os.pipe()
+        self._said = b""
+
+    def _hear(self) -> bytes:
+        os.set_blocking(self._read, False)
+        with contextlib.suppress(OSError):
+            self._said += os.read(self._read, 65536)
+        return self._said
+
+    def processes(self) -> list[int]:
+        return [int(pid) for pid in re.findall(rb'"child-pid"\s*:\s*(\d+)', self._hear())]
+
+    @property
+    def command_ended(self) -> bool:
+        """Whether the command itself has run to an end: bwrap says no exit code when it failed to set things up."""
+        return b'"exit-code"' in self._said
+
+    def close(self) -> None:
+        self._hear()
+        os.close(self._read)
+        os.close(self.descriptor)
 
 
 def _git_redirection(repo: Path) -> Path:

@@ -6,6 +6,8 @@ runs (child subreaper), know them by a random mark in their environment or by a 
 and end them. Elsewhere only the group is ended.
 
 Out of reach without a process id namespace: a process that starts a session of its own with an emptied environment.
+One that starts a session of its own and ends before the command does stays in the process table until we end: it can
+no longer be told from a child of the program that we run in, which is not ours to wait for.
 
 Source: https://man7.org/linux/man-pages/man2/pr_set_child_subreaper.2const.html
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -40,6 +43,7 @@ class Family:
     def __init__(self) -> None:
         self._mark = f"{MARK}={os.urandom(12).hex()}"
         self._sessions: set[int] = set()
+        self._known: set[int] = set()
         _adopt_orphans()
         self._open = True
 
@@ -64,6 +68,10 @@ class Family:
         finally:
             _release_orphans()
 
+    def know(self, pid: int) -> None:
+        """A process that belongs to the command and may have neither its mark nor its session."""
+        self._known.add(pid)
+
     def abandon(self) -> None:
         """The command never started."""
         if self._open:
@@ -83,7 +91,7 @@ class Family:
 
     def _is_ours(self, pid: int) -> bool:
         session = _session_of(pid)
-        if session in self._sessions or self._has_mark(pid):
+        if pid in self._known or session in self._sessions or self._has_mark(pid):
             self._sessions.update((pid, session))
             return True
         return False
@@ -114,17 +122,14 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def _reap(pid: int, give_up: float) -> None:
-    pause_s = 0.0001
-    while True:
+    """Wait for a killed child of ours, not longer than `give_up` (monotonic clock)."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        descriptor = os.pidfd_open(pid)
         try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return
-        except ChildProcessError:
-            return
-        if time.monotonic() > give_up:
-            return
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, 0.01)
+            select.select([descriptor], [], [], max(0.0, give_up - time.monotonic()))
+        finally:
+            os.close(descriptor)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _adopt_orphans() -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.family import Family
@@ -26,11 +26,22 @@ async def run_process(
     output_limit_bytes: int,
     pass_fds: Sequence[int] = (),
     stdin: int = subprocess.DEVNULL,
+    companions: Callable[[], Iterable[int]] = tuple,
 ) -> CommandResult:
     """Run one program as the leader of its own session and keep head and tail of its output.
 
     Once the program itself has ended, everything that it left behind is killed, so a background process that holds
     the pipe open delays nothing. The same on timeout and on cancellation.
+
+    Args:
+        argv: The program's full path first.
+        cwd: Where it starts; None: here.
+        env: Its whole environment.
+        timeout_s: When it is killed.
+        output_limit_bytes: How much of the output is kept.
+        pass_fds: Descriptors that it inherits.
+        stdin: A descriptor to read from; nothing by default.
+        companions: Asked when the program has ended: process ids that belong to it and do not show it.
 
     Raises:
         OSError: It could not be started.
@@ -50,6 +61,8 @@ async def run_process(
     try:
         timed_out = await _until_it_ends(child, read_end, output, timeout_s)
     finally:
+        for pid in companions():
+            family.know(pid)
         family.end(child)
         _drain(read_end, output)
         os.close(read_end)

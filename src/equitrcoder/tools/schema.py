@@ -31,16 +31,15 @@ def spec_of(function: Callable[..., Any]) -> ToolSpec:
     """Make the schema of a tool.
 
     Example:
-        >>> def greet(box, name: str, times: int = 1):
+        >>> def greet(box, name: str, depth: int = 1):
         ...     '''Greet somebody.
         ...
         ...     Args:
         ...         name: Whom.
-        ...         times: How often.
+        ...         depth: How deep.
         ...     '''
-        >>> greet.__annotations__ = {"name": "str", "times": "int"}
-        >>> spec_of(greet).parameters["properties"]["times"]
-        {'type': 'integer', 'minimum': 1, 'description': 'How often.', 'default': 1}
+        >>> spec_of(greet).parameters["properties"]["depth"]
+        {'type': 'integer', 'minimum': 1, 'description': 'How deep.', 'default': 1}
     """
     code = function.__code__
     names = code.co_varnames[1 : code.co_argcount]

@@ -81,8 +81,8 @@ def test_each_row_is_whole(name: str) -> None:
         ("  OpenAI/gpt-6-luna ", "openai", "gpt-6-luna"),
         ("huggingface/zai-org/GLM-5.3:together", "huggingface", "zai-org/GLM-5.3:together"),
         ("openai/some-model-of-tomorrow", "openai", "some-model-of-tomorrow"),
-        ("mistral", "mistral", "devstral-latest"),
-        ("mistral/", "mistral", "devstral-latest"),
+        ("mistral", "mistral", "mistral-medium-latest"),
+        ("mistral/", "mistral", "mistral-medium-latest"),
     ],
 )
 def test_a_name_is_split_at_its_first_slash(written: str, provider: str, model: str) -> None:
@@ -419,4 +419,7 @@ def test_the_table_says_what_could_be_used_now_and_shows_no_key() -> None:
     assert rows["anyscale"].state == "no base URL"
     assert rows["local"].state == "ready"
     assert rows["mine"].state == "no key"
+    assert (rows["groq"].checked, rows["fireworks"].checked) == ("recorded traffic", "specification")
+    for row in rows.values():
+        assert (row.state == "comes next") == (row.checked == "nothing yet") == (not row.ready)
     assert "gsk-secret" not in repr(rows)

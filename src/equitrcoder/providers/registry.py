@@ -191,8 +191,8 @@ PROVIDERS: dict[str, Provider] = {
             keys=("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
             base_url_variables=("PERPLEXITY_BASE_URL",),
             bare_path="/v1",
-            default_model="anthropic/claude-sonnet-5-5",
-            worker_model="anthropic/claude-haiku-5-5",
+            default_model="perplexity/glm-5.3",
+            worker_model="perplexity/glm-5.3",
             models=(
                 "anthropic/claude-sonnet-5-5",
                 "anthropic/claude-haiku-5-5",
@@ -214,7 +214,7 @@ PROVIDERS: dict[str, Provider] = {
             keys=("MISTRAL_API_KEY",),
             base_url_variables=("MISTRAL_BASE_URL",),
             bare_path="/v1",
-            default_model="devstral-latest",
+            default_model="mistral-medium-latest",
             worker_model="mistral-small-latest",
             models=(
                 "mistral-large-4",

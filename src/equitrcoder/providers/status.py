@@ -32,6 +32,7 @@ class ProviderStatus(NamedTuple):
     worker_model: str | None
     tools: str
     checked: str
+    """What its reading was checked on; "nothing yet" while its wire is not built."""
     free: bool
     ready: bool
     """Whether its wire is built."""
@@ -83,7 +84,7 @@ def _status(
         default_model=row.default_model,
         worker_model=row.worker_model,
         tools=row.tools,
-        checked=row.checked,
+        checked=row.checked if ready else "nothing yet",
         free=row.free,
         ready=ready,
         state=_state(ready, base_url, has_key=place is not None or not needed),

@@ -32,6 +32,7 @@ CASES: list[tuple[int, Any, type[ProviderError]]] = [
     (401, said("Incorrect API key provided", code="invalid_api_key"), AuthenticationError),
     (401, {}, AuthenticationError),
     (403, said("Country not supported"), AuthenticationError),
+    (403, said("This key does not support tools"), AuthenticationError),
     (400, said("API key not valid. Please pass a valid API key.", status="INVALID_ARGUMENT"), AuthenticationError),
     (402, said("Insufficient Balance"), QuotaExhaustedError),
     (403, said("Your credit balance is too low"), QuotaExhaustedError),

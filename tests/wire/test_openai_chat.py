@@ -451,6 +451,11 @@ PIECES: list[tuple[str, list[dict[str, Any]], list[tuple[str | None, str, Any]]]
         [("a", "f", {"x": 1})],
     ),
     (
+        "index used again, other id, same tool, arguments in pieces",
+        [piece(0, "a", "f", "{"), piece(0, None, None, "}"), piece(0, "b", "f", "{"), piece(0, None, None, "}")],
+        [("a", "f", {}), ("b", "f", {})],
+    ),
+    (
         "name in pieces",
         [piece(0, "a", "read_"), piece(0, None, "file"), piece(0, arguments="{}")],
         [("a", "read_file", {})],
@@ -573,6 +578,15 @@ def test_fields_of_a_stream_that_nobody_knows_stay_in_the_message() -> None:
         ],
         "tool_calls": [{**call("a", "f", "{}"), "extra_content": {"s": "sig"}}],
     }
+
+
+def test_nothing_is_joined_to_reasoning_that_is_signed() -> None:
+    details = [{"type": "reasoning.text", "text": each, "signature": each, "index": 0} for each in ("a", "b")]
+    turn = read_stream(
+        events(*[chunk({"reasoning_details": [each]}) for each in details], chunk({"content": "Hi"}, "stop"))
+    )
+    assert turn.native["reasoning_details"] == details
+    assert turn.reasoning == "ab"
 
 
 def test_a_stream_reads_like_the_same_answer_complete_however_it_is_cut() -> None:

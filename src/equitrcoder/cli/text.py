@@ -56,8 +56,8 @@ def money(nanousd: int | None) -> str:
     """Dollars from nano-dollars; None is "unpriced", never $0.
 
     Example:
-        >>> money(6_100_000), money(None), money(0), money(2_500_000_000)
-        ('$0.0061', 'unpriced', '$0', '$2.50')
+        >>> money(6_100_000), money(None), money(0), money(2_500_000_000), money(50)
+        ('$0.0061', 'unpriced', '$0', '$2.50', '$0.00000005')
     """
     if nanousd is None:
         return "unpriced"
@@ -68,7 +68,7 @@ def money(nanousd: int | None) -> str:
         return f"${dollars:,.2f}"
     if dollars >= 0.0001:
         return f"${dollars:.4f}"
-    return f"${dollars:.7f}".rstrip("0")
+    return f"${dollars:.9f}".rstrip("0")
 
 
 def cost(nanousd: int, unpriced_turns: int, turns: int) -> str:

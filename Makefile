@@ -5,26 +5,27 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
 
 .venv/runtime: locks/runtime.txt locks/build.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("equitrcoder needs Python 3.11 or later; this is %s. Fix: make PYTHON=python3.12 …" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r locks/runtime.txt -r locks/build.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; sys.exit("equitrcoder needs Python 3.11 or later; this is %s. Fix: make PYTHON=python3.12 …" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r locks/runtime.txt -r locks/build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/runtime locks/dev.txt
-	$(PIP) install --require-hashes -r locks/dev.txt
+	@echo "installing what development needs (once)"
+	@$(PIP) install --require-hashes -r locks/dev.txt
 	@touch $@
 
 setup: .venv/dev  ## create .venv and install everything
 
 demo: .venv/runtime  ## see the main job done, without a key and without a network
-	$(PY) -m equitrcoder demo
+	@$(PY) -m equitrcoder demo
 
 test: .venv/dev  ## run all tests
 	$(PY) -m pytest -n auto -q

@@ -10,7 +10,7 @@ import pytest
 
 from equitrcoder.errors import ConfigError, MissingKeyError
 from equitrcoder.providers import PROVIDERS, ModelChoice, choose_model, provider_rows
-from equitrcoder.providers.choice import KEY_ORDER, NO_PROVIDER
+from equitrcoder.providers.choice import KEY_ORDER, no_provider
 from equitrcoder.providers.provider import Provider, detect_provider
 from equitrcoder.providers.ready import wire_stands
 from equitrcoder.settings import Settings
@@ -351,8 +351,10 @@ def test_nothing_set_up_is_told_with_all_that_would_do() -> None:
     with pytest.raises(MissingKeyError) as caught:
         choose(None, {})
     assert caught.value.code == "E101"
-    assert caught.value.message == NO_PROVIDER
-    assert "equitrcoder demo" in NO_PROVIDER
+    assert caught.value.message == no_provider()
+    assert "equitrcoder demo" in no_provider()
+    # only what works today is recommended
+    assert "GROQ_API_KEY" in no_provider() and "ANTHROPIC_API_KEY" not in no_provider()
 
 
 def test_a_server_on_this_machine_is_asked_for_its_model() -> None:

@@ -76,6 +76,12 @@ class Session:
         self.repo = repo.resolve()
         self.session_id = new_ulid()
         self.choice: ModelChoice = choose_model(settings, environ, model)
+        self._client = ModelClient(
+            self.choice,
+            idle_timeout_s=settings.idle_timeout_s,
+            deadline_s=settings.request_timeout_s,
+            max_attempts=settings.max_attempts,
+        )
         self.price: Price | None = find_price(
             self.choice.provider.name, self.choice.model, settings.prices, free=self.choice.provider.free
         )
@@ -103,12 +109,6 @@ class Session:
         self._workspace = Workspace.open(self.repo, hidden=[state])
         self._toolbox = Toolbox(
             self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
-        )
-        self._client = ModelClient(
-            self.choice,
-            idle_timeout_s=settings.idle_timeout_s,
-            deadline_s=settings.request_timeout_s,
-            max_attempts=settings.max_attempts,
         )
         self._conversation = Conversation(
             system=system_prompt(

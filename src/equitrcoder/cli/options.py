@@ -25,8 +25,6 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--fallback-model",), {"help": "PROVIDER/MODEL to go on with when the first does not answer."}),
 )
 
-_SETTING_OF = {"model": "ai_model"}
-
 
 def settings_options(command: Command) -> Command:
     """Add the options for settings to a click command."""
@@ -36,5 +34,5 @@ def settings_options(command: Command) -> Command:
 
 
 def take_settings(flags: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were given as options, by the settings' names; the others are left out."""
-    return {_SETTING_OF.get(name, name): value for name, value in flags.items() if value is not None}
+    """The settings that were given as options, by the settings' names; `model`, which is none, must be taken out."""
+    return {name: value for name, value in flags.items() if value is not None}

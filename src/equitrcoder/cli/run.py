@@ -63,11 +63,12 @@ async def _run(
 
     if not repo.is_dir():
         raise UsageError(f"{repo} is not a folder.", hint="name the repository with --repo DIR")
+    model = flags.pop("model")
     settings = settings_for(repo, os.environ, take_settings(flags), trust=trust)
     with stopping_on_signals() as stop:
         sink, view = _faces(as_json=as_json, plain=plain, verbose=verbose, stop=stop)
         options = SessionOptions(sink=sink, approver=_approver(as_json), on_notice=view.notice)
-        async with Session(repo, settings, os.environ, options=options) as session:
+        async with Session(repo, settings, os.environ, model=model, options=options) as session:
             view.begin(session)
             return await _execute(session, task, settings.check, view)
 

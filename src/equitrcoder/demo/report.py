@@ -74,11 +74,11 @@ def _found(choice: ModelChoice) -> str:
 
 
 def _how_to_set_up(error: Exception) -> str:
-    from equitrcoder.providers.choice import NO_PROVIDER
+    from equitrcoder.providers.choice import no_provider
 
-    if getattr(error, "message", "") != NO_PROVIDER:
+    if getattr(error, "message", "") != no_provider():
         return str(error)
-    lines = [line for line in NO_PROVIDER.splitlines() if "equitrcoder demo" not in line]
+    lines = [line for line in no_provider().splitlines() if "equitrcoder demo" not in line]
     return "\n".join([*lines, 'Then, in a repository of yours: equitrcoder run "make the failing test pass"'])
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from equitrcoder.errors import ConfigError, MissingKeyError
 from equitrcoder.providers.addresses import is_loopback, own_base_url
 from equitrcoder.providers.provider import Provider, detect_provider
+from equitrcoder.providers.ready import wire_stands
+from equitrcoder.providers.registry import PROVIDERS
 from equitrcoder.providers.user_rows import all_rows
 
 if TYPE_CHECKING:
@@ -32,12 +34,7 @@ KEY_ORDER = (
 )
 """Order in which keys are looked for when no model is named. HF_TOKEN last: it is often there for downloads only."""
 
-NO_PROVIDER = (
-    "No provider is set up yet. Any one of these will do:\n"
-    "  export ANTHROPIC_API_KEY=…   (or OPENAI_API_KEY, GEMINI_API_KEY, …: equitrcoder providers)\n"
-    "  ollama serve                 (found by itself)\n"
-    "See it work first: equitrcoder demo"
-)
+_FIRST_TOLD = ("anthropic", "openai", "gemini", "groq", "deepseek", "together", "fireworks", "huggingface")
 
 Probe = Callable[[Provider, str], str | None]
 """Asks a server on this machine for a model: row and base URL in; None when it does not answer or has none."""
@@ -61,6 +58,21 @@ class ModelChoice:
     """Where the key was found; None when there is none."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The row's headers and those whose value stands in the environment."""
+
+
+def no_provider() -> str:
+    """What to tell somebody who has set up nothing: what to do, in lines, with the rows whose wire stands."""
+    keys = [PROVIDERS[name].keys[0] for name in _FIRST_TOLD if wire_stands(PROVIDERS[name].wire)]
+    if wire_stands(PROVIDERS["ollama"].wire):
+        server = f"  {'ollama serve':<47} (found by itself)"
+    else:
+        server = f"  {'export LOCAL_BASE_URL=http://localhost:8000/v1':<47} (vLLM, llama.cpp, LM Studio)"
+    return (
+        "No provider is set up yet. Any one of these will do:\n"
+        f"  {f'export {keys[0]}=…':<47} (or {', '.join(keys[1:3])}, …: equitrcoder providers)\n"
+        f"{server}\n"
+        "See it work first: equitrcoder demo"
+    )
 
 
 def choose_model(
@@ -196,7 +208,7 @@ def _found(rows: Mapping[str, Provider], environ: Mapping[str, str], probe: Prob
     base_url = own_base_url(ollama, environ, None) or ollama.base_url or ""
     model = _ask(probe, ollama, base_url)
     if model is None:
-        raise MissingKeyError(NO_PROVIDER)
+        raise MissingKeyError(no_provider())
     return ollama, model
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 import equitrcoder.wires as wires
 from equitrcoder.errors import WireNotReadyError
+from equitrcoder.wires.openai_chat import ChatDialect
 from equitrcoder.wires.values import WireCall
 
 ANSWER = (
@@ -26,7 +29,7 @@ def test_the_seven_wires_are_named() -> None:
     assert tuple(names.split()) == wires.WIRES
 
 
-@pytest.mark.parametrize("name", [name for name in wires.WIRES if name != "openai-chat"])
+@pytest.mark.parametrize("name", [*wires.WIRES[1:], "replicate-predictions"])
 def test_a_wire_that_comes_next_says_so(name: str) -> None:
     with pytest.raises(
         WireNotReadyError, match=f"E502 The wire {name} is known but not built yet; this wire comes next"
@@ -94,3 +97,9 @@ def test_errors_load_only_when_there_is_one() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_page_names_every_wire_and_every_departure() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "wires.md").read_text()
+    names = [*wires.WIRES, *(field.name for field in fields(ChatDialect))]
+    assert [name for name in names if f"`{name}`" not in page] == []

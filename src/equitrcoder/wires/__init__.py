@@ -51,7 +51,7 @@ def _not_ready(name: str) -> Exception:
     from equitrcoder.errors import WireNotReadyError
 
     ready = "built so far: " + ", ".join(_BUILT)
-    if name in WIRES:
+    if name in (*WIRES, "replicate-predictions"):  # a row of the registry, though no protocol of tool calls
         return WireNotReadyError(f"The wire {name} is known but not built yet; this wire comes next.", hint=ready)
     return WireNotReadyError(f"There is no wire named {name!r}; the wires are {', '.join(WIRES)}.", hint=ready)
 

@@ -223,6 +223,17 @@ def test_a_cost_nobody_knows_is_unpriced_and_never_zero(state: Path, run: Run) -
         assert "unpriced" in out and "$0" not in out
 
 
+def test_what_is_free_is_no_charge_and_neither_unpriced_nor_zero(state: Path, run: Run) -> None:
+    with Ledger(state) as ledger:
+        recorder = start(ledger, provider="local")
+        (call,) = answer(recorder, 1, asked("read_file", {"file_path": "a"}), cost=0)
+        recorder.close_call(call, outcome="success", duration_ms=1.0)
+        recorder.finish(status="completed")
+    for arguments in (["runs"], ["show"], ["stats"]):
+        _, out, _ = run(*arguments)
+        assert "no charge" in out and "$" not in out and "unpriced" not in out
+
+
 # show
 
 

@@ -93,11 +93,11 @@ def _cells(run: Run) -> tuple[str, ...]:
 
 def cost(run: Run) -> str:
     """What a run cost, in a table: "+" where some of its answers have no known price."""
-    if not run.steps_taken:
-        return "-" if not run.cost_nanousd else text.money(run.cost_nanousd)
-    if run.unpriced_turns >= run.steps_taken and not run.cost_nanousd:
+    if not run.cost_nanousd and not run.steps_taken:
+        return "-"
+    if run.unpriced_turns and not run.cost_nanousd:
         return "unpriced"
-    return text.money(run.cost_nanousd) + ("+" if run.unpriced_turns else "")
+    return (text.money(run.cost_nanousd) if run.cost_nanousd else "no charge") + ("+" if run.unpriced_turns else "")
 
 
 def duration_ms(run: Run) -> float | None:

@@ -88,11 +88,13 @@ def cost_of(runs: Iterator[tuple[int, int, int]]) -> str:
         runs: Cost in nano-dollars, unpriced turns and turns of each.
 
     Example:
-        >>> cost_of(iter([(41_000_000, 0, 9)])), cost_of(iter([(0, 2, 2)]))
-        ('$0.0410, 0 turns unpriced', 'unpriced, 2 turns')
+        >>> cost_of(iter([(41_000_000, 0, 9)])), cost_of(iter([(0, 2, 2)])), cost_of(iter([(0, 0, 2)]))
+        ('$0.0410, 0 turns unpriced', 'unpriced, 2 turns', 'no charge')
     """
     cost_nanousd, unpriced, turns = (sum(part) for part in zip((0, 0, 0), *runs, strict=True))
-    if unpriced and unpriced >= turns and not cost_nanousd:
+    if not cost_nanousd and not unpriced:
+        return "no charge" if turns else ""
+    if not cost_nanousd and unpriced >= turns:
         return f"unpriced, {text.count(turns, 'turn')}"
     return f"{text.money(cost_nanousd)}, {text.count(unpriced, 'turn')} unpriced"
 

@@ -68,6 +68,12 @@ def test_rows_stream_after_the_sample() -> None:
     assert sum(1 for _ in lines) == SAMPLE * 4
 
 
+def test_an_id_that_comes_after_the_sample_is_whole_however_long() -> None:
+    rows = [("7F3K", "1", "x")] * SAMPLE + [("01JD0000000000000000007F3K", "1", "a longer task than before " * 3)]
+    last = list(table(COLUMNS, rows, 80))[-1]
+    assert last.startswith("01JD0000000000000000007F3K  1  a longer task") and last.endswith("…")
+
+
 @given(st.text(), st.integers(min_value=1, max_value=40))
 def test_cut_text_fits(text: str, width: int) -> None:
     kept = cut(text, width)

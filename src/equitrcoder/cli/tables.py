@@ -69,6 +69,8 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
             break
         widths[widest] -= 1
         too_wide -= 1
+    if columns[-1].flexible and not columns[-1].right:
+        widths[-1] -= min(too_wide, 0)  # room that nobody uses: a later row may
     return widths
 
 

@@ -147,18 +147,17 @@ def _resolver(network: bool) -> list[str]:
 
 
 def _readable(places: Places, environ: Mapping[str, str], readable: Sequence[str]) -> Iterable[str]:
-    """Existing folders outside the system to show read-only, each once, none inside another."""
-    home = places.home
-    wanted = [str(home / name) for name in TOOLCHAINS]
-    wanted += [environ[name] for name in TOOLCHAIN_VARIABLES if environ.get(name)]
-    wanted += [sys.prefix, sys.base_prefix]
-    wanted += environ.get("PATH", "").split(":")
-    wanted += [str(home) + name[1:] if name == "~" or name.startswith("~/") else name for name in readable]
+    """Existing places outside the system to show read-only, each once, none inside another."""
+    home = str(places.home)
+    found = [f"{home}/{name}" for name in TOOLCHAINS]
+    found += [environ.get(name, "") for name in TOOLCHAIN_VARIABLES]
+    found += [sys.prefix, sys.base_prefix, *environ.get("PATH", "").split(":")]
+    named = {os.path.realpath(home + name[1:] if name[:2] in ("~", "~/") else name) for name in readable}
+    wanted = {os.path.realpath(path) for path in found if path.startswith("/")}
+    wanted = {path for path in wanted if path.count("/") > 1 and not _within(home, path)}
     kept: list[str] = []
-    for path in sorted({os.path.realpath(path) for path in wanted if path.startswith("/")}, key=len):
-        too_wide = home.is_relative_to(path) and str(home) not in readable
-        covered = any(_within(path, other) for other in (*SYSTEM, *kept))
-        if os.path.exists(path) and not too_wide and not covered:  # noqa: PTH110
+    for path in sorted((wanted | named) - {"/"}, key=len):
+        if os.path.exists(path) and not any(_within(path, other) for other in (*SYSTEM, *kept)):  # noqa: PTH110
             kept.append(path)
     return kept
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 
 from equitrcoder.errors import SandboxError
-from equitrcoder.tools.values import ToolFailure, ToolResult
+from equitrcoder.tools.text import printable
+from equitrcoder.tools.values import Box, ToolFailure, ToolResult
+
+_NAMES_COMPARED = 2000
 
 _BY_NUMBER = {
     errno.ENOENT: ("not_found", "does not exist"),
@@ -47,6 +50,28 @@ def failure_result(error: Exception, subject: str) -> ToolResult:
     return failed(
         "crashed", f"The tool crashed ({kind}: {error}). Nothing is known of what it had done; check before you go on."
     )
+
+
+def near(box: Box, path: str) -> str:
+    """The names most like one that is not there, as a sentence to append; "" when nothing is like it."""
+    import difflib
+    import os
+
+    folder, _, name = path.rstrip("/").rpartition("/")
+    try:
+        with box.workspace.at(folder) as place:
+            descriptor = box.workspace.open_folder(place)
+            try:
+                names = os.listdir(descriptor)[:_NAMES_COMPARED]  # noqa: PTH208  (a descriptor)
+            finally:
+                os.close(descriptor)
+    except FileNotFoundError:
+        return f" Nor does its folder {folder}.{near(box, folder)}" if folder else ""
+    except (OSError, ToolFailure):
+        return ""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    prefix = f"{folder}/" if folder else ""
+    return f" Near it: {', '.join(printable(prefix + found) for found in close)}" if close else ""
 
 
 def failed(error_type: str, message: str, detail: ToolFailure | None = None) -> ToolResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from equitrcoder.records import JSON
 from equitrcoder.tools.gitcalls import Git, git_failed
@@ -64,22 +65,29 @@ async def git_commit(box: Box, message: str, paths: list[str] | None) -> ToolRes
     if not message.strip():
         raise ToolFailure("invalid_message", "The commit message is empty.", outcome="invalid")
     git = Git(box)
-    changes = [path for _, path in (await _changes(git, box))[1]]
+    states = (await _changes(git, box))[1]
+    changes = list(dict.fromkeys(path for _, path in states))
     chosen = changes if paths is None else _chosen(box, paths, changes)
     if not chosen:
         raise ToolFailure("nothing_to_commit", "Nothing to commit: no file has changed.")
-    names = "".join(f"{path}\0" for path in chosen).encode("utf-8", "surrogateescape")
+    gone = {path for state, path in states if state == "D "} - {path for state, path in states if state != "D "}
     given = ("--pathspec-from-file=-", "--pathspec-file-nul")
     literal = {"GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "1"}
-    await git.checked("add", "--all", *given, stdin=names, env=literal)
+    to_add = [path for path in chosen if path not in gone]  # git add does not know what is staged as deleted
+    if to_add:
+        await git.checked("add", "--all", *given, stdin=_lines_of(to_add), env=literal)
     identity = await _identity(git)
     words = ["commit", "--quiet", "--no-verify", "--no-gpg-sign", "--cleanup=strip", f"--message={message}"]
-    await git.checked(*words, "--only", *given, stdin=names, env={**literal, **identity})
+    await git.checked(*words, "--only", *given, stdin=_lines_of(chosen), env={**literal, **identity})
     commit = (await git.checked("rev-parse", "HEAD")).decode("ascii", "replace").strip()
     return ToolResult(
         f"Committed {plural(len(chosen), 'file')} as {commit[:12]}: {printable(message.strip().splitlines()[0])}",
         metadata={"commit": commit, "files": len(chosen), "fallback_identity": bool(identity)},
     )
+
+
+def _lines_of(paths: Iterable[str]) -> bytes:
+    return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
 
 
 def _chosen(box: Box, paths: list[str], changes: list[str]) -> list[str]:

@@ -191,7 +191,8 @@ def _cut(
 ) -> tuple[int, int, str]:
     """Head and tail of a stretch as text, and how many lines each has."""
     head = _first_lines(source.read(start, limits.text_bytes * 3 // 4), limits.lines * 3 // 4)
-    tail = _last_lines(source.read(stop - limits.text_bytes // 4, limits.text_bytes // 4), limits.lines // 4)
+    tail_start = max(start + len(head), stop - limits.text_bytes // 4)
+    tail = _last_lines(source.read(tail_start, stop - tail_start), limits.lines // 4)
     head_lines, tail_lines = _count_lines(head), _count_lines(tail)
     left_out = stop - start - len(head) - len(tail)
     what = f"lines {first_line + head_lines:,} to {first_line + lines - tail_lines - 1:,} left out"

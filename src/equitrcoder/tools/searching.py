@@ -123,6 +123,8 @@ def _shown(line: bytes, at: int) -> str:
 def _texts(box: Box, path: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Name and content of each text file to search, line ends made LF."""
     with box.workspace.at(path) as place:
+        if box.workspace.is_hidden(place.path):
+            return
         if place.status is not None and stat.S_ISREG(place.status.st_mode):
             descriptor = box.workspace.open_file(place)
             data = _text(descriptor, box.limits.file_bytes)

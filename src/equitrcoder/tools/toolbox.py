@@ -10,7 +10,7 @@ from typing import Any
 from equitrcoder.records import JSON, ToolKind
 from equitrcoder.sandbox import Sandbox
 from equitrcoder.tools.catalog import TOOLS
-from equitrcoder.tools.failures import failure_result
+from equitrcoder.tools.failures import failure_result, near
 from equitrcoder.tools.schema import check_arguments, spec_of
 from equitrcoder.tools.values import Box, InvalidCall, ToolFailure, ToolLimits, ToolResult, ValidCall
 from equitrcoder.tools.workspace import Workspace
@@ -88,7 +88,14 @@ class Toolbox:
             async with _Turn(self._writes, self._file_of(call)):
                 return await self._carry_out(call)
         except Exception as error:  # noqa: BLE001  (a tool that fails is a result; failure_result tells which)
-            return failure_result(error, call.subject)
+            return self._failure(error, call)
+
+    def _failure(self, error: Exception, call: ValidCall) -> ToolResult:
+        path = call.arguments.get("file_path") or call.arguments.get("path")
+        result = failure_result(error, path or call.subject)
+        if path and isinstance(error, FileNotFoundError):
+            result.text += near(self._box, path)
+        return result
 
     async def _carry_out(self, call: ValidCall) -> ToolResult:
         return await TOOLS[call.name][0](self._box, **call.arguments)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from equitrcoder.tools.ignoring import Ignored, read_ignore_file
-from equitrcoder.tools.values import Box
+from equitrcoder.tools.values import Box, ToolFailure
 from equitrcoder.tools.workspace import Place
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,16 +58,7 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
 
 def rules_above(box: Box, path: str) -> Ignored:
     """The ignore rules that hold in the folder `path` (from the root, after links), its own not included."""
-    rules = Ignored()
-    with box.workspace.at(".git/info") as git:
-        if git.status is not None:
-            try:
-                info = os.open(git.name, _OPEN, dir_fd=git.folder)
-            except OSError:
-                info = -1
-            if info >= 0:
-                rules = rules.below("", read_ignore_file(info, "exclude"))
-                os.close(info)
+    rules = Ignored().below("", _excluded(box))
     parts = path.split("/") if path else []
     for depth in range(len(parts)):
         above = "/".join(parts[:depth])
@@ -76,6 +67,15 @@ def rules_above(box: Box, path: str) -> Ignored:
             rules = rules.below(above, read_ignore_file(folder))
             os.close(folder)
     return rules
+
+
+def _excluded(box: Box) -> bytes | None:
+    """The text of .git/info/exclude."""
+    try:
+        with box.workspace.at(".git/info/exclude") as place:
+            return read_ignore_file(place.folder, place.name)
+    except (OSError, ToolFailure):  # no repository of git, or a worktree whose folder lies elsewhere
+        return None
 
 
 def walk(box: Box, place: Place, *, depth_max: int = _DEPTH_MAX) -> Iterator[tuple[Entry, int]]:

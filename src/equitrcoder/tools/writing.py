@@ -22,7 +22,7 @@ async def write_file(box: Box, file_path: str, content: str) -> ToolResult:
 
 
 def _write(box: Box, file_path: str, data: bytes) -> ToolResult:
-    _refuse_folder_name(file_path)
+    _refuse_folder_name(box.workspace.relative(file_path))
     with box.workspace.at(file_path, make_folders=True) as place:
         name = printable(place.path)
         before = place.status
@@ -36,7 +36,7 @@ def _write(box: Box, file_path: str, data: bytes) -> ToolResult:
 
 
 def _refuse_folder_name(file_path: str) -> None:
-    if not file_path.strip() or file_path.endswith("/"):
+    if file_path in ("", ".") or file_path.endswith("/"):
         raise ToolFailure("invalid_path", f"{file_path!r} is the path of a folder; give one of a file.")
 
 

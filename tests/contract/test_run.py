@@ -384,3 +384,34 @@ def test_bad_input_gets_a_code_and_a_fix(tmp_path: Path, arguments: list[str], c
     assert done.code == code, done.err
     assert words in done.err
     assert done.out == ""
+
+
+def test_a_fallback_model_goes_on_where_the_first_stopped_answering(tmp_path: Path) -> None:
+    calls = [Call("write_file", {"file_path": "b.txt", "content": "x"})]
+    gone = Fault(status=404, body={"error": {"message": "model not found", "code": "model_not_found"}})
+    with (
+        ScriptedProvider([Answer(calls=calls), gone]) as first,
+        ScriptedProvider([Answer(calls=calls), Answer(text="Done.")]) as second,
+    ):
+        world = _world(tmp_path, first)
+        environ = {"GROQ_API_KEY": "gsk-second-key-0123", "GROQ_BASE_URL": second.base_url}
+        done = world.run("--fallback-model", "groq/other", environ=environ)
+        assert (len(first.requests), len(second.requests)) == (2, 2)
+        roles = [m["role"] for m in json.loads(second.requests[0].body)["messages"]]
+    assert done.code == 0, done.err
+    assert "Going on with groq/other" in done.err
+    assert roles == ["system", "user", "assistant", "tool"]
+    newer, older = world.runs()
+    assert (older["status"], older["provider"], older["calls"]) == ("failed", "openai", 1)
+    assert (newer["status"], newer["provider"], newer["calls"]) == ("completed", "groq", 1)
+    assert newer["previous_run_id"] == older["run_id"]
+    assert world.files_holding("gsk-second-key-0123") == []
+
+
+def test_a_wrong_request_does_not_fall_back(tmp_path: Path) -> None:
+    wrong = Fault(status=400, body={"error": {"message": "bad schema", "code": "invalid_value"}})
+    with ScriptedProvider([wrong]) as first, ScriptedProvider([]) as second:
+        world = _world(tmp_path, first)
+        environ = {"GROQ_API_KEY": "gsk-second-key-0123", "GROQ_BASE_URL": second.base_url}
+        assert world.run("--fallback-model", "groq/other", environ=environ).code == 4
+        assert second.requests == []

@@ -73,6 +73,8 @@ class RunParts:
     stream: bool = True
     reasoning_effort: str | None = None
     check: str | None = None
+    goes_on: bool = False
+    """Whether the conversation holds the task already: another model goes on where one stopped answering."""
     middleware: Sequence[ModelMiddleware] = ()
 
 
@@ -85,7 +87,12 @@ class AgentRun:
         self._tracker = TurnTracker(parts.accounts.record_answer)
         tracking = [self._tracker.middleware] if parts.choice.provider.capture == "middleware" else []
         self._model = compose(self._ask_provider, [*parts.middleware, *tracking])
-        self._seen_ids: set[str] = set()
+        self._seen_ids = {
+            call.wire_id
+            for message in parts.conversation.messages
+            if isinstance(message, AssistantMessage)
+            for call in message.calls
+        }
         self._partial_text: list[str] = []
 
     async def execute(self, task: str) -> RunResult:
@@ -128,7 +135,8 @@ class AgentRun:
 
     async def _work(self, task: str) -> RunStatus:
         self._parts.recorder.message(role="user", text=task)
-        self._say(UserMessage(text=task), size=len(task))
+        if not self._parts.goes_on:
+            self._say(UserMessage(text=task), size=len(task))
         status = await self._converse()
         if status == "completed" and self._parts.check:
             status = await self._run_check(self._parts.check)

@@ -6,7 +6,6 @@ The text is fixed for a session: a prefix that never changes can be cached, and 
 from __future__ import annotations
 
 import os
-import platform
 import stat
 from datetime import date
 from pathlib import Path
@@ -81,7 +80,7 @@ def _surroundings(repo: Path, *, sandbox: str, network: bool, approvals: str) ->
     return (
         "Where you are\n"
         f"- Repository: {repo} (paths in tool calls are relative to it). {git}\n"
-        f"- System: {platform.system()} {platform.machine()}; date: {date.today().isoformat()}.\n"
+        f"- System: {os.uname().sysname} {os.uname().machine}; date: {date.today().isoformat()}.\n"
         f"- {walls} {asks}"
     )
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equitrcoder import policy
-from equitrcoder.errors import UsageError
+from equitrcoder.errors import ProviderError, RequestRefusedError, UsageError
 from equitrcoder.ledger.ledger import Ledger
 from equitrcoder.ledger.redaction import Redactor, secret_values
 from equitrcoder.pricing import find_price
@@ -75,21 +76,15 @@ class Session:
         self.settings = settings
         self.repo = repo.resolve()
         self.session_id = new_ulid()
-        self.choice: ModelChoice = choose_model(settings, environ, model)
-        self._client = ModelClient(
-            self.choice,
-            idle_timeout_s=settings.idle_timeout_s,
-            deadline_s=settings.request_timeout_s,
-            max_attempts=settings.max_attempts,
-        )
-        self.price: Price | None = find_price(
-            self.choice.provider.name, self.choice.model, settings.prices, free=self.choice.provider.free
-        )
+        self._take_model(choose_model(settings, environ, model))
+        self._fallback = choose_model(settings, environ, settings.fallback_model) if settings.fallback_model else None
         self.budget = Budget(
             dollars=settings.budget, tokens=settings.max_tokens, allow_unpriced=settings.allow_unpriced
         )
         self.budget.check_priced(self.price, self.choice.model_requested)
-        self.redactor = Redactor(secret_values(environ, extra=[self.choice.key or "", *settings.secrets]))
+        if self._fallback is not None:
+            self.budget.check_priced(self._price_of(self._fallback), self._fallback.model_requested)
+        self.redactor = Redactor(secret_values(environ, extra=self._secrets()))
         state = state_dir(environ)
         self.ledger = Ledger(
             state, redactor=self.redactor, durability=settings.durability, on_trouble=self._options.on_notice
@@ -116,6 +111,23 @@ class Session:
             )
         )
         self._say_what_was_decided()
+
+    def _take_model(self, choice: ModelChoice) -> None:
+        self.choice = choice
+        self.price: Price | None = self._price_of(choice)
+        self._client = ModelClient(
+            choice,
+            idle_timeout_s=self.settings.idle_timeout_s,
+            deadline_s=self.settings.request_timeout_s,
+            max_attempts=self.settings.max_attempts,
+        )
+
+    def _price_of(self, choice: ModelChoice) -> Price | None:
+        return find_price(choice.provider.name, choice.model, self.settings.prices, free=choice.provider.free)
+
+    def _secrets(self) -> list[str]:
+        keys = [choice.key for choice in (self.choice, self._fallback) if choice is not None and choice.key]
+        return [*keys, *self.settings.secrets]
 
     def _say_what_was_decided(self) -> None:
         notify = self._options.on_notice
@@ -144,7 +156,37 @@ class Session:
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
         self._mend_conversation()
-        recorder = self._start(task)
+        first = self._start(task)
+        try:
+            return await self._execute(first, task, check)
+        except ProviderError as error:
+            if not await self._fall_back(error):
+                raise
+        second = self._start(task, previous_run_id=first.run_id, attempt=2)
+        return await self._execute(second, task, check, goes_on=True)
+
+    async def _fall_back(self, error: ProviderError) -> bool:
+        """Take the fallback model if there is one that can go on from here: at the start, or on the same wire.
+
+        A request that is wrong in itself would be refused elsewhere too.
+        """
+        choice = self._fallback
+        wrong_request = isinstance(error, RequestRefusedError) and error.status != HTTPStatus.NOT_FOUND
+        if choice is None or wrong_request:
+            return False
+        begun = any(isinstance(message, AssistantMessage) for message in self._conversation.messages)
+        if begun and choice.provider.wire != self.choice.provider.wire:
+            return False
+        if self._options.on_notice is not None:
+            self._options.on_notice(f"{error} Going on with {choice.model_requested}.")
+        self._fallback = None
+        await self._client.aclose()
+        self._take_model(choice)
+        return True
+
+    async def _execute(
+        self, recorder: RunRecorder, task: str, check: str | None, *, goes_on: bool = False
+    ) -> RunResult:
         result = RunResult(run_id=recorder.run_id, session_id=self.session_id)
         events = RunEvents(
             self._options.sink,
@@ -154,9 +196,10 @@ class Session:
             redactor=self.redactor,
         )
         self._announce(events, task)
-        return await AgentRun(self._parts(recorder, result, events, check)).execute(task)
+        parts = self._parts(recorder, result, events, check, goes_on=goes_on)
+        return await AgentRun(parts).execute(task)
 
-    def _start(self, task: str) -> RunRecorder:
+    def _start(self, task: str, *, previous_run_id: str | None = None, attempt: int = 1) -> RunRecorder:
         choice = self.choice
         return self.ledger.start_run(
             provider=choice.provider.name,
@@ -165,6 +208,8 @@ class Session:
             task=task,
             capture=choice.provider.capture,
             session_id=self.session_id,
+            previous_run_id=previous_run_id,
+            attempt=attempt,
             system=self._conversation.system,
             settings={
                 "model": choice.model,
@@ -191,7 +236,9 @@ class Session:
             budget=self.settings.budget,
         )
 
-    def _parts(self, recorder: RunRecorder, result: RunResult, events: RunEvents, check: str | None) -> RunParts:
+    def _parts(
+        self, recorder: RunRecorder, result: RunResult, events: RunEvents, check: str | None, *, goes_on: bool
+    ) -> RunParts:
         specs = self._toolbox.specs
         approvals = Approvals(self.approve, self._options.approver, preview=self._toolbox.preview, events=events)
         return RunParts(
@@ -223,6 +270,7 @@ class Session:
             stream=self.settings.stream,
             reasoning_effort=self.settings.reasoning_effort,
             check=check,
+            goes_on=goes_on,
             middleware=self._options.middleware,
         )
 

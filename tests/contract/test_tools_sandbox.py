@@ -17,7 +17,7 @@ import pytest
 
 from equitrcoder.errors import SandboxError
 from equitrcoder.sandbox import CommandResult, Sandbox, choose_sandbox
-from equitrcoder.sandbox.bubblewrap import trouble_with_bubblewrap
+from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 from equitrcoder.tools import Toolbox, Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no commands on Windows")
@@ -336,6 +336,31 @@ class TestWalls:
         assert int(lines[0]) < 8
         assert lines[1].split()[1] == b"0" * 16
 
+    async def test_dangerous_system_calls_are_refused(self, walled: Sandbox, repo: Path) -> None:
+        if os.uname().machine not in ("x86_64", "aarch64"):
+            pytest.skip("no filter for this machine")
+        number = {"x86_64": (425, 250, 435), "aarch64": (425, 219, 435)}[os.uname().machine]
+        (repo / "probe.py").write_text(
+            "import ctypes, errno\n"
+            "libc = ctypes.CDLL(None, use_errno=True)\n"
+            f"for number, argument in (({number[0]}, 0), ({number[1]}, 0), ({number[2]}, 0)):\n"
+            "    ctypes.set_errno(0)\n"
+            "    print(libc.syscall(number, argument, 0, 0, 0), errno.errorcode.get(ctypes.get_errno()))\n"
+            "import fcntl\n"
+            "try: fcntl.ioctl(0, 0x5412, b'x')\n"
+            "except OSError as error: print('TIOCSTI', errno.errorcode[error.errno])\n"
+            "import subprocess, threading\n"
+            "thread = threading.Thread(target=print, args=['thread']); thread.start(); thread.join()\n"
+            "print(subprocess.run(['echo', 'child'], capture_output=True).stdout)\n"
+        )
+        result = await run(
+            walled, f"{sys.executable} probe.py; grep Seccomp: /proc/self/status; unshare -U true || echo no"
+        )
+        lines = result.output.decode().splitlines()
+        assert lines[:6] == ["-1 EPERM", "-1 EPERM", "-1 ENOSYS", "TIOCSTI EPERM", "thread", "b'child\\n'"]
+        assert lines[6].split() == ["Seccomp:", "2"]
+        assert lines[-1] == "no"
+
     async def test_a_sandbox_that_cannot_be_set_up_is_no_result_of_the_command(
         self, walled: Sandbox, repo: Path
     ) -> None:
@@ -346,7 +371,7 @@ class TestWalls:
         (repo.parent / "away").rename(repo)
 
     async def test_required_fails_closed(self, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("equitrcoder.sandbox.bubblewrap._BWRAP", ("/nowhere/bwrap",))
+        monkeypatch.setattr("equitrcoder.sandbox.probing._BWRAP", ("/nowhere/bwrap",))
         with pytest.raises(SandboxError, match="no bwrap in /nowhere"):
             choose_sandbox("required", repo, environ=os.environ)
         assert choose_sandbox("auto", repo, environ=os.environ).level == "none"

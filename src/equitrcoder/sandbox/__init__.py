@@ -114,10 +114,12 @@ def choose_sandbox(
         SandboxError: "required", and bubblewrap does not work here; says why.
     """
     if setting != "off":
-        from equitrcoder.sandbox.bubblewrap import BubblewrapSandbox, trouble_with_bubblewrap
+        from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 
         trouble = trouble_with_bubblewrap(repo, environ)
         if trouble is None:
+            from equitrcoder.sandbox.bubblewrap import BubblewrapSandbox
+
             return BubblewrapSandbox(
                 repo,
                 environ=environ,

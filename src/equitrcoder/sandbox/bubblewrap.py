@@ -9,9 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from equitrcoder.errors import SandboxError
@@ -20,97 +18,8 @@ from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.environment import clean_environment
 from equitrcoder.sandbox.identity import git_settings
 from equitrcoder.sandbox.plain import bash_line
+from equitrcoder.sandbox.probing import TIES, cache_folder, find_bubblewrap, home_folder, seccomp_pipe, working_flags
 from equitrcoder.sandbox.walls import Places, View
-
-_BWRAP = ("/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap", "/run/current-system/sw/bin/bwrap")
-_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL")
-_TIES = ("--die-with-parent", "--new-session")
-_PROBE_TIMEOUT_S = 10
-
-
-def trouble_with_bubblewrap(repo: Path, environ: Mapping[str, str]) -> str | None:
-    """Why bubblewrap cannot be used here; None when it can.
-
-    What a probe found is kept for the process, and a success also in the cache folder until the next boot.
-    """
-    if str(repo.resolve()) == "/":
-        return "the repository is the whole file system"
-    bwrap = find_bubblewrap()
-    if bwrap is None:
-        return f"no bwrap in {', '.join(str(Path(path).parent) for path in _BWRAP)}"
-    found = _flags(bwrap, str(cache_folder(environ)))
-    return None if isinstance(found, tuple) else found
-
-
-def find_bubblewrap() -> str | None:
-    """Path of bwrap, from a fixed list: never one that a repository put on PATH."""
-    return next((path for path in _BWRAP if os.access(path, os.X_OK)), None)
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Our cache folder: $XDG_CACHE_HOME/equitrcoder, else ~/.cache/equitrcoder. Not made by this."""
-    base = environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else _home(environ) / ".cache") / "equitrcoder"
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111  (honours the passwd entry, no error)
-
-
-@cache
-def _flags(bwrap: str, cache_dir: str) -> tuple[str, ...] | str:
-    """The flags for the namespaces that work here, or why none do."""
-    known = Path(cache_dir) / "bubblewrap-works"
-    key = _identity(bwrap)
-    with contextlib.suppress(OSError, ValueError):
-        noted_key, _, noted_flags = known.read_text("utf-8").partition("\n")
-        if noted_key == key:
-            return tuple(noted_flags.split())
-    found = _probe(bwrap)
-    if isinstance(found, tuple):
-        with contextlib.suppress(OSError):  # no cache folder: the next process probes again
-            known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            known.write_text(f"{key}\n{' '.join(found)}\n", "utf-8")
-    return found
-
-
-def _identity(bwrap: str) -> str:
-    """Changes when bwrap, the user or the running system does."""
-    boot = ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    status = os.stat(bwrap)  # noqa: PTH116
-    return f"{bwrap} {status.st_mtime_ns} {status.st_size} {os.geteuid()} {boot}"
-
-
-def _probe(bwrap: str) -> tuple[str, ...] | str:
-    trouble = "bwrap does not work"
-    for extra in (("--disable-userns",), ()):  # bwrap before 0.8 does not know it
-        flags = (*_NAMESPACES, *extra)
-        words = [
-            bwrap,
-            *flags,
-            "--unshare-net",
-            *_TIES,
-            "--ro-bind",
-            "/",
-            "/",
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "true",
-        ]
-        try:
-            done = subprocess.run(
-                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_TIMEOUT_S, env={}, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"bwrap does not start ({error})"
-        if done.returncode == 0:
-            return flags
-        trouble = done.stderr.decode("utf-8", "replace").strip()[:300] or f"bwrap ended with {done.returncode}"
-    return trouble
 
 
 class BubblewrapSandbox:
@@ -144,18 +53,22 @@ class BubblewrapSandbox:
         # A file `commondir` in .git would make git read settings and hooks from elsewhere.
         redirected = _git_redirection(self._repo).exists()
         status = _Status()
+        seccomp = seccomp_pipe()
+        kernel = [] if seccomp is None else ["--seccomp", str(seccomp)]
         try:
             result = await run_process(
-                [*self._walls(view, status.descriptor), "--", *bash_line(command)],
+                [*self._walls(view, status.descriptor), *kernel, "--", *bash_line(command)],
                 cwd=None,
                 env=self._environment(places),
                 timeout_s=timeout_s,
                 output_limit_bytes=output_limit_bytes,
-                pass_fds=(status.descriptor,),
+                pass_fds=[status.descriptor] if seccomp is None else [status.descriptor, seccomp],
                 companions=status.processes,
             )
         finally:
             status.close()
+            if seccomp is not None:
+                os.close(seccomp)
             if not redirected:
                 _remove_git_redirection(self._repo)
         if not status.command_ended and not result.timed_out:
@@ -195,18 +108,18 @@ class BubblewrapSandbox:
         for folder in (private, private / "tmp", private / "home"):
             folder.mkdir(mode=0o700)
         (private / "empty").touch(mode=0o400)
-        home = _home(self._environ).resolve()
+        home = home_folder(self._environ).resolve()
         files = [home / ".config/git/config", home / ".gitconfig"]
         (private / "home/.gitconfig").write_text(git_settings(files), "utf-8")
         return Places(repo=self._repo, home=home, private=private, caches=caches)
 
     def _walls(self, view: View, status: int) -> list[str]:
         bwrap = find_bubblewrap()
-        flags = _flags(bwrap, str(cache_folder(self._environ))) if bwrap else "bwrap is gone"
+        flags = working_flags(bwrap, str(cache_folder(self._environ))) if bwrap else "bwrap is gone"
         if bwrap is None or isinstance(flags, str):
             raise SandboxError(f"The sandbox cannot be had any more: {flags}.")
         net = () if self._network else ("--unshare-net",)
-        return [bwrap, *flags, *net, *_TIES, "--json-status-fd", str(status), *view.arguments()]
+        return [bwrap, *flags, *net, *TIES, "--json-status-fd", str(status), *view.arguments()]
 
     def _environment(self, places: Places) -> dict[str, str]:
         env = clean_environment(self._environ, self._passthrough)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,32 +182,45 @@ async def test_search_and_tree_pass_the_ledger_over(toolbox: Toolbox, repo: Path
     assert (await use(toolbox, "search", pattern="needle", path="tools.log")).metadata["matches"] == 0
 
 
-async def test_a_link_swapped_in_while_writing_leads_nowhere(toolbox: Toolbox, repo: Path) -> None:
-    """A racing process turns a folder into a link out, again and again: no write may land outside."""
+async def test_a_folder_that_becomes_a_link_in_the_middle_of_a_walk(
+    toolbox: Toolbox, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody swaps a folder for a link out, just after it was looked at and just before it is entered."""
     outside = repo.parent / "elsewhere"
-    stop = threading.Event()
-    numbers = itertools.count()
+    (outside / "file").write_text("outside")
+    look = os.readlink
 
-    def swap() -> None:
-        (repo / "link").symlink_to(outside)
-        while not stop.is_set():
-            with contextlib.suppress(OSError):  # a write may have made the folder anew in between
-                (repo / "sub").rename(repo / f"real{next(numbers)}")
-                (repo / "link").rename(repo / "sub")
-                (repo / "sub").rename(repo / "link")
+    def look_and_swap(name: str, *, dir_fd: int) -> str:
+        try:
+            return look(name, dir_fd=dir_fd)
+        except OSError:
+            if name == "sub" and not (repo / "sub").is_symlink():
+                (repo / "sub").rename(repo / "real")
+                (repo / "sub").symlink_to(outside)
+            raise
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        outcomes = [(await use(toolbox, "write_file", file_path="sub/new", content="x")) for _ in range(300)]
-    finally:
-        stop.set()
-        thread.join()
-    assert list(outside.iterdir()) == []
-    assert {result.error_type for result in outcomes} <= {
-        None,
-        "outside_repository",
-        "not_found",
-        "not_a_folder",
-        "exists",
-    }
+    monkeypatch.setattr(os, "readlink", look_and_swap)
+    for name, arguments in [
+        ("read_file", {}),
+        ("write_file", {"content": "attack"}),
+        ("edit_file", {"old_text": "outside", "new_text": "attack"}),
+    ]:
+        result = await use(toolbox, name, file_path="sub/file", **arguments)
+        assert result.error_type in ("not_a_folder", "outside_repository"), name  # the second walk sees a link
+        (repo / "sub").unlink()
+        (repo / "real").rename(repo / "sub")
+    assert (outside / "file").read_text() == "outside"
+
+
+async def test_a_file_that_becomes_a_link_before_it_is_opened(repo: Path) -> None:
+    workspace = Workspace.open(repo)
+    with workspace.at("sub/file") as place:
+        (repo / "sub/file").unlink()
+        (repo / "sub/file").symlink_to(repo.parent / "secret")
+        with pytest.raises(OSError, match="symbolic link"):
+            workspace.open_file(place)
+        workspace.replace_file(place, b"new")
+    workspace.close()
+    assert (repo.parent / "secret").read_text() == "outside"
+    assert (repo / "sub/file").read_text() == "new"
+    assert not (repo / "sub/file").is_symlink()

@@ -106,7 +106,7 @@ async def run_command(box: Box, command: str, timeout_s: int | None = None) -> T
 
     Args:
         command: The command line.
-        timeout_s: Seconds after which it is ended. 120 unless given.
+        timeout_s: Seconds after which it is ended; left out, the usual limit holds.
     """
     from equitrcoder.tools import commands
 

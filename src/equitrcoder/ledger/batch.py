@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.ledger import rows
-from equitrcoder.ledger.reading import Damage, Placed
+from equitrcoder.ledger.reading import Damage
 
 RUN_SUMS = (
     "steps_taken",
@@ -61,23 +62,22 @@ class Batch:
         self._path: str = state["path"]
         self._number: int = state["number"]
 
-    def take(self, placed: Placed) -> None:
-        """Gather one event. Raises KeyError, TypeError or ValueError when it makes no sense."""
-        event = placed.event
+    def take(self, offset: int, length: int, event: dict[str, Any]) -> None:
+        """Gather one event at its place. Raises KeyError, TypeError or ValueError when it makes no sense."""
         if event["at"] > self.clock:
             self.clock = event["at"]
         handler = _HANDLERS.get(event["type"])
         if handler is not None:  # kinds of a later version, and those that only the journal needs, are passed over
-            handler(self, event, placed)
+            handler(self, event, offset, length)
 
-    def _run_started(self, event: dict[str, Any], _: Placed) -> None:
+    def _run_started(self, event: dict[str, Any], *_: int) -> None:
         self.facts |= {name: fact(name, event[name]) for name in RUN_FACTS if event.get(name) is not None}
         self.facts["started_at"] = event["at"]
 
-    def _request_failed(self, event: dict[str, Any], _: Placed) -> None:
+    def _request_failed(self, event: dict[str, Any], *_: int) -> None:
         self.sums["cost_nanousd"] += rows.whole_number(event.get("cost_nanousd")) or 0
 
-    def _turn(self, event: dict[str, Any], _: Placed) -> None:
+    def _turn(self, event: dict[str, Any], *_: int) -> None:
         row = {"run_id": self.run_id, **rows.turn_row(event)}
         self.turns.append(row)
         self.sums["steps_taken"] += 1
@@ -94,49 +94,47 @@ class Batch:
             )
             self.sums["calls"] += 1
 
-    def _call_requested(self, event: dict[str, Any], placed: Placed) -> None:
+    def _call_requested(self, event: dict[str, Any], offset: int, length: int) -> None:
         uid = str(event["call_uid"])
         if self._outlines.pop(uid, None) is None:
             self.calls_without_turn.append(uid)
-        self._enter(uid, event, self.clock, placed)
+        row = self._enter(uid, event, self.clock)
+        row["requested_offset"] = offset
+        row["requested_length"] = length
 
-    def _enter(self, uid: str, event: dict[str, Any], clock: str, placed: Placed | None) -> None:
-        row = rows.CALL_COLUMNS.copy()
+    def _enter(self, uid: str, event: dict[str, Any], clock: str) -> dict[str, Any]:
+        row = self.new_calls[uid] = rows.CALL_COLUMNS.copy()
         rows.put_requested(row, event)
         row["call_uid"] = uid
         row["run_id"] = self.run_id
         row["run_number"] = self._number
         row["order_at"] = clock
-        if placed is not None:
-            row["requested_offset"] = placed.offset
-            row["requested_length"] = placed.length
-        self.new_calls[uid] = row
+        return row
 
     def settle(self) -> None:
         """Enter the calls that only their turn has told of. After the last event."""
         for uid, (outline, clock) in self._outlines.items():
-            self._enter(uid, outline, clock, None)
-            self.new_calls[uid].update(self.changed_calls.pop(uid, {}))
+            self._enter(uid, outline, clock).update(self.changed_calls.pop(uid, {}))
         self._outlines.clear()
 
-    def _call_started(self, event: dict[str, Any], _: Placed) -> None:
+    def _call_started(self, event: dict[str, Any], *_: int) -> None:
         rows.put_started(self._row(event), event)
 
-    def _call_finished(self, event: dict[str, Any], placed: Placed) -> None:
+    def _call_finished(self, event: dict[str, Any], offset: int, length: int) -> None:
         row = self._row(event)
         rows.put_finished(row, event)
-        row["finished_offset"] = placed.offset
-        row["finished_length"] = placed.length
+        row["finished_offset"] = offset
+        row["finished_length"] = length
         found = event.get("redactions")
         if isinstance(found, dict):
             row["redactions"] = rows.json_text(added_up(row.get("redactions"), found))
         self.sums["failed_calls"] += rows.is_failed(row["outcome"])
 
-    def _approval(self, event: dict[str, Any], _: Placed) -> None:
+    def _approval(self, event: dict[str, Any], *_: int) -> None:
         if event.get("decision") in {"granted", "denied"}:
             self._row(event)["approval"] = event["decision"]
 
-    def _run_finished(self, event: dict[str, Any], _: Placed) -> None:
+    def _run_finished(self, event: dict[str, Any], *_: int) -> None:
         self.finished = 1
         self.facts["status"] = rows.text(event.get("status")) or "interrupted"
         self.facts["completed_at"] = rows.text(event.get("ended_at")) or event["at"]
@@ -157,7 +155,7 @@ class Batch:
         return self.changed_calls.setdefault(uid, {}) if row is None else row
 
 
-_HANDLERS = {
+_HANDLERS: dict[str, Callable[[Batch, dict[str, Any], int, int], None]] = {
     "run_started": Batch._run_started,
     "request_failed": Batch._request_failed,
     "turn": Batch._turn,

@@ -11,6 +11,7 @@ from typing import Any
 from equitrcoder import jsontext
 from equitrcoder.ledger import register, rows, schema
 from equitrcoder.ledger.batch import RUN_FACTS, RUN_SUMS, Batch, added_up, fact
+from equitrcoder.ledger.journal import Handed
 from equitrcoder.ledger.reading import Damage, Piece, Place, read_piece
 
 NAME = "index.sqlite"
@@ -51,7 +52,7 @@ class Index:
 
     def _prepare(self) -> None:
         connection = self.connection
-        connection.execute("PRAGMA page_size = 8192")  # a call is some 3 KB; counts for a new file only
+        connection.execute("PRAGMA page_size = 16384")  # a call is some 3 KB; counts for a new file only
         if self.path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -182,8 +183,11 @@ class Index:
 
     # Journals.
 
-    def follow(self, run_id: str) -> bool:
+    def follow(self, run_id: str, *, verify: bool = True) -> bool:
         """Take in what a run's journal has new. Returns whether the run is finished.
+
+        Args:
+            verify: Check that each entry follows from the one before it.
 
         Raises:
             FileNotFoundError: The journal is gone.
@@ -198,10 +202,29 @@ class Index:
             if path.stat().st_size == state["offset"]:
                 return False
             with self.transaction():
-                if not self._take_piece(run_id, path):
+                if not self._take_piece(run_id, path, verify):
                     return False
 
-    def _take_piece(self, run_id: str, path: Path) -> bool:
+    def take_handed(self, run_id: str, handed: list[Handed]) -> None:
+        """Take in events as their recorder hands them over, in order, as far as they go on from what is known."""
+        if not handed:
+            return
+        with self.transaction():
+            state = self._journal(run_id)
+            if state is None:
+                return
+            events = []
+            end = state["offset"]
+            for item in handed:  # offsets that join leave no event out
+                if item[0] == end:
+                    events.append(item)
+                    end += item[1] + 1
+            if events:
+                last = events[-1]
+                place = Place(end, last[2]["seq"], last[3].decode())
+                self._apply_piece(run_id, state, Piece([item[:3] for item in events], [], place, 0))
+
+    def _take_piece(self, run_id: str, path: Path, verify: bool) -> bool:
         """Apply the next piece; False when there is none. Another process may have been here since the last look."""
         state = self._journal(run_id)
         assert state is not None
@@ -211,7 +234,7 @@ class Index:
             what = f"it was {place.offset} bytes long and was cut to {size}"
             self._add_damage(Damage(state["path"], size, place.offset - size, what))
             place = place._replace(offset=0)
-        piece = read_piece(path, place, name=state["path"])
+        piece = read_piece(path, place, name=state["path"], verify=verify)
         if piece.place.offset == place.offset:
             return False
         self._apply_piece(run_id, state, piece)
@@ -227,11 +250,11 @@ class Index:
 
     def _apply_piece(self, run_id: str, state: dict[str, Any], piece: Piece) -> None:
         batch = Batch(run_id, state)
-        for placed in piece.events:
+        for offset, length, event in piece.events:
             try:
-                batch.take(placed)
+                batch.take(offset, length, event)
             except (KeyError, TypeError, ValueError):
-                self._add_damage(Damage(state["path"], placed.offset, placed.length, "the entry makes no sense"))
+                self._add_damage(Damage(state["path"], offset, length, "the entry makes no sense"))
         batch.settle()
         for damage in (*piece.damage, *batch.damage):
             self._add_damage(damage)

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from equitrcoder.ledger import files
 
@@ -23,10 +23,20 @@ Durability: TypeAlias = Literal["process", "full"]
 Tell: TypeAlias = Callable[[str, str], None]
 """(kind of trouble, one line for the user); told once per kind by whoever takes it."""
 
+Written: TypeAlias = tuple[int, bytes, int, int, bytes]
+"""Of an event that was written: its number, its time, its offset and length in the file, the hash of its line."""
+
+Handed: TypeAlias = tuple[int, int, dict[str, Any], bytes]
+"""An event as its recorder hands it to the index: offset, length, the event, the hash of its line.
+
+Its long fields are texts, or JSON as bytes.
+"""
+
 _KEPT_BYTES = 8_000_000
 """Events that could not be written wait in memory up to this size."""
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_NS = 500_000_000
 
+_sha256 = hashlib.sha256
 _second: tuple[int, bytes] = (-1, b"")
 
 
@@ -37,12 +47,16 @@ def now_text() -> bytes:
         >>> len(now_text())
         32
     """
+    return _time_text(time.time_ns())
+
+
+def _time_text(moment_ns: int) -> bytes:
     global _second
-    second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    second = moment_ns // 1_000_000_000
     known = _second
     if known[0] != second:
         known = _second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode())
-    return b"%b.%06d+00:00" % (known[1], rest_ns // 1000)
+    return b"%b.%06d+00:00" % (known[1], moment_ns // 1000 % 1_000_000)
 
 
 class Journal:
@@ -68,9 +82,9 @@ class Journal:
         self._waiting_bytes = 0
         self._sealed = False
         self.seq = 0
-        self.last_hash = ""
-        self.size = 0
-        self._looked_at = time.monotonic()
+        self._size = 0
+        self._last_hash = b""
+        self._looked_at_ns = time.time_ns()
         self._fd = self._create()
 
     def _create(self) -> int:
@@ -82,7 +96,7 @@ class Journal:
         self._inode = os.fstat(fd).st_ino
         return fd
 
-    def append(self, kind: bytes, body: bytes, *, last: bool = False) -> None:
+    def append(self, kind: bytes, body: bytes, *, last: bool = False) -> Written | None:
         """Add one event.
 
         Never raises for what the disk does: an event that cannot be written waits for the next one, or is counted.
@@ -92,18 +106,26 @@ class Journal:
             body: Its own fields as a JSON object, at least one.
             last: Nothing can be added after it.
 
+        Returns:
+            Where it stands; None when it waits.
+
         Raises:
             ValueError: The last event has been added.
         """
-        at = now_text()
+        now_ns = time.time_ns()
+        at = _time_text(now_ns)
         with self._guard:
             if self._sealed:
                 raise ValueError("the journal is closed")
             self._sealed = last
-            self._look_after_file()
+            if not 0 <= now_ns - self._looked_at_ns < _LOOK_EVERY_NS:
+                self._looked_at_ns = now_ns
+                self._look_after_file()
             in_order = not self._waiting or self._write_waiting()
-            if not (in_order and self._write(kind, at, body)):
+            written = self._write(kind, at, body) if in_order else None
+            if written is None:
                 self._keep(kind, at, body)
+            return written
 
     def close(self) -> None:
         """Write what still waits, count what cannot be written, release the lock. May be called again."""
@@ -138,43 +160,46 @@ class Journal:
             self.path.unlink()
 
     @property
+    def last_hash(self) -> str:
+        """SHA-256 of the last line; empty before the first."""
+        return self._last_hash.decode()
+
+    @property
     def waiting(self) -> int:
         """How many events are in memory only."""
         return len(self._waiting)
 
-    def _write(self, kind: bytes, at: bytes, body: bytes) -> bool:
-        line = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",%b' % (
-            self.seq + 1,
-            self.last_hash.encode(),
-            at,
-            kind,
-            body[1:],
-        )
+    def _write(self, kind: bytes, at: bytes, body: bytes) -> Written | None:
+        seq = self.seq + 1
+        line = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",%b' % (seq, self._last_hash, at, kind, body[1:])
+        line_hash = _sha256(line)
+        line += b"\n"
         try:
-            self._write_whole(line + b"\n")
+            written = os.write(self._fd, line)
+            if written != len(line):
+                written = self._write_again(line, written)
             if self._full:
                 files.sync_data(self._fd)
         except OSError as error:
             self._tell("journal_write", _trouble(self.path, error))
-            return False
-        self.seq += 1
-        self.last_hash = hashlib.sha256(line).hexdigest()
-        self.size += len(line) + 1
-        return True
+            return None
+        offset = self._size
+        self.seq = seq
+        self._size = offset + written
+        self._last_hash = line_hash.hexdigest().encode()
+        return seq, at, offset, written - 1, self._last_hash
 
-    def _write_whole(self, data: bytes) -> None:
-        try:
-            files.append_whole(self._fd, data)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            files.append_whole(self._fd, data)  # a write can be short for other reasons than a full disk
+    def _write_again(self, line: bytes, written: int) -> int:
+        """Cut a short write back and try once more: a write can be short for other reasons than a full disk."""
+        os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+        files.append_whole(self._fd, line)
+        return len(line)
 
     def _write_waiting(self) -> bool:
         """Write what waits, in order, with the time at which each happened."""
         while self._waiting:
             kind, at, body = self._waiting[0]
-            if not self._write(kind, at, body):
+            if self._write(kind, at, body) is None:
                 return False
             self._waiting.popleft()
             self._waiting_bytes -= len(body)
@@ -188,11 +213,7 @@ class Journal:
         self._waiting_bytes += len(body)
 
     def _look_after_file(self) -> None:
-        """Now and then: is the file still ours? If it was deleted or replaced, it is made anew from the open one."""
-        now = time.monotonic()
-        if now - self._looked_at < _LOOK_EVERY_S:
-            return
-        self._looked_at = now
+        """Is the file still ours? If it was deleted or replaced, it is made anew from the open one."""
         try:
             if self.path.lstat().st_ino == self._inode:
                 return

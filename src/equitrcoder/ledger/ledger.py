@@ -7,11 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equitrcoder.errors import LedgerError
 from equitrcoder.ledger import files, register
+from equitrcoder.ledger.entries import compose
 from equitrcoder.ledger.journal import Durability, Journal
 from equitrcoder.ledger.recorder import RunRecorder
 from equitrcoder.ledger.redaction import Redactor
@@ -19,6 +21,7 @@ from equitrcoder.ledger.writer import IndexWriter
 from equitrcoder.records import new_ulid
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.journal import Written
     from equitrcoder.records import JSON, AgentRole, Capture, RunStatus
 
 
@@ -105,30 +108,33 @@ class Ledger:
             "repo_path": repo_path,
             "task": task,
             "system": system,
-            "settings": dict(settings),
             "process_id": os.getpid(),
         }
-        journal = self._open_journal(run_id, fields)
+        journal, written = self._open_journal(run_id, fields, settings)
         recorder = RunRecorder(
             run_id,
             fields["session_id"],
             journal,
             self._redactor,
-            on_event=self._writer.notify,
+            on_event=partial(self._writer.take, run_id),
             on_finish=self._finished,
         )
         with self._guard:
             self._recorders[run_id] = recorder
         self._writer.add(run_id)
+        self._writer.take(run_id, b"run_started", written, fields)
         return recorder
 
-    def _open_journal(self, run_id: str, fields: dict[str, Any]) -> Journal:
+    def _open_journal(
+        self, run_id: str, fields: dict[str, Any], settings: Mapping[str, JSON]
+    ) -> tuple[Journal, Written | None]:
         path = self.state_dir / "journals" / time.strftime("%Y/%m", time.gmtime()) / f"{run_id}.jsonl"
         journal = None
         try:
             files.make_private_folder(self.state_dir)
             journal = Journal(path, durability=self._durability, tell=self._tell)
-            journal.append(b"run_started", self._redactor.event(fields))
+            body = compose(self._redactor, fields, {"settings": dict(settings)})
+            written = journal.append(b"run_started", body)
             journal.settle()
             self._register("started", journal, {name: fields[name] for name in register.REPEATED})
         except OSError as error:
@@ -139,7 +145,7 @@ class Ledger:
                 "Nothing was run.",
                 hint="make room or give the folder to this user, or set EQUITRCODER_STATE_DIR to another folder",
             ) from error
-        return journal
+        return journal, written
 
     def _register(self, kind: str, journal: Journal, fields: dict[str, Any]) -> None:
         redacted, _ = self._redactor.json(fields)

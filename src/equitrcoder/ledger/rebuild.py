@@ -112,7 +112,7 @@ def _register_stray(state_dir: Path, path: Path, journal: str) -> None:
         events = read_piece(path, Place()).events
     except OSError:
         return
-    started = events[0].event if events and events[0].event["type"] == "run_started" else {}
+    started = events[0][2] if events and events[0][2]["type"] == "run_started" else {}
     run_id = started.get("run_id")
     fields = {name: started[name] for name in register.REPEATED if name in started}
     fields |= {"run_id": run_id if isinstance(run_id, str) else path.stem, "journal": journal, "found": True}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from equitrcoder.errors import LedgerError
-from equitrcoder.ledger.encoding import encode, text_bytes
+from equitrcoder.ledger.encoding import encode
+from equitrcoder.ledger.entries import compose
 from equitrcoder.records import CLOSED_OUTCOMES, new_ulid
 
 if TYPE_CHECKING:
-    from equitrcoder.ledger.journal import Journal
+    from equitrcoder.ledger.journal import Journal, Written
     from equitrcoder.ledger.redaction import Redactor
     from equitrcoder.records import JSON, Approval, Outcome, RunStatus, SandboxLevel, ToolKind
     from equitrcoder.wires.values import Turn, WireCall
@@ -66,7 +66,7 @@ class RunRecorder:
         journal: Journal,
         redactor: Redactor,
         *,
-        on_event: Callable[[], None],
+        on_event: Callable[[bytes, Written | None, dict[str, Any]], None],
         on_finish: Callable[[RunRecorder, RunStatus], None],
     ) -> None:
         self.run_id = run_id
@@ -152,7 +152,6 @@ class RunRecorder:
     def _answer(
         self, turn: Turn, calls: tuple[RecordedCall, ...], tool_kinds: Mapping[str, ToolKind], **measured: Any
     ) -> None:
-        native, found = self._redactor.json(turn.native, native=True)
         fields = {
             **measured,
             "text": turn.text,
@@ -163,11 +162,8 @@ class RunRecorder:
             "stop": turn.stop,
             "model_answered": turn.model_answered,
             "response_id": turn.response_id,
-            "native": native,
         }
-        if found:
-            fields |= {"replay": "altered", "redactions": found}
-        self._append(b"turn", fields, done=("native",))
+        self._append(b"turn", fields, {"native": turn.native})
 
     def _number(self, calls: tuple[WireCall, ...], step: int) -> tuple[RecordedCall, ...]:
         with self._guard:
@@ -191,15 +187,10 @@ class RunRecorder:
         asked = call.call.arguments
         with self._guard:
             self._open[call.call_uid] = (call, False)
-        self._append(
-            b"call_requested",
-            {
-                **_outline(call, tool_kinds),
-                "step": call.step,
-                "arguments": asked if isinstance(asked, dict) else None,
-                "arguments_raw": asked if isinstance(asked, str) else None,
-            },
-        )
+        fields = _outline(call, tool_kinds)
+        fields["step"] = call.step
+        name = "arguments_raw" if isinstance(asked, str) else "arguments"
+        self._append(b"call_requested", fields, {name: asked})
         if call.call.kind == "provider-executed":
             self._close_provider_call(call)
 
@@ -230,8 +221,8 @@ class RunRecorder:
             if known is None or known[1]:
                 raise LedgerError(f"Call {call.ordinal} ({call.call.name}) has started or is closed.", code="E605")
             self._open[call.call_uid] = (call, True)
-        # All words of ours: there is nothing to redact.
-        self._write(b"call_started", encode({"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}))
+        fields = {"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}
+        self._write(b"call_started", encode(fields), fields)  # all words of ours: there is nothing to redact
 
     def approval(
         self,
@@ -288,28 +279,13 @@ class RunRecorder:
             error_message=error_message,
             truncated_to=truncated_to,
             approval=approval,
-            result_metadata=result_metadata or None,
         )
-        if result is None:
-            self._append(b"call_finished", fields)
-            return
-        encoded, whole, found = self._encoded_result(result)
-        fields["result_bytes"] = len(whole) if result_bytes is None else result_bytes
-        fields["result_sha256"] = hashlib.sha256(whole).hexdigest() if result_sha256 is None else result_sha256
-        if found:
-            fields["redactions"] = found
-        # The result is by far the longest field: it is encoded and looked through once only.
-        self._write(b"call_finished", b'%b,"result":%b}' % (self._redactor.event(fields)[:-1], encoded))
-
-    def _encoded_result(self, result: JSON) -> tuple[bytes, bytes, dict[str, int]]:
-        """The redacted result as JSON, the bytes that are its size and hash, and how often each rule applied."""
-        redacted: JSON
-        if isinstance(result, str):
-            redacted, found = self._redactor.text(result)
-            return encode(redacted), text_bytes(redacted), found
-        redacted, found = self._redactor.json(result)
-        encoded = encode(redacted)
-        return encoded, encoded, found
+        long: dict[str, Any] = {"result_metadata": dict(result_metadata)} if result_metadata else {}
+        if result is not None:
+            long["result"] = result
+            fields["result_bytes"] = result_bytes
+            fields["result_sha256"] = result_sha256
+        self._append(b"call_finished", fields, long)
 
     def finish(
         self,
@@ -331,19 +307,19 @@ class RunRecorder:
         fields: dict[str, Any] = {"status": status, "response": response, "error": error, "error_type": error_type}
         if self.journal.lost:
             fields["entries_lost"] = self.journal.lost
-        self.journal.append(b"run_finished", self._redactor.event(fields), last=True)
-        self._on_event()
+        self._append(b"run_finished", fields, last=True)
         self._on_finish(self, status)
 
-    def _append(self, kind: bytes, fields: dict[str, Any], *, done: tuple[str, ...] = ()) -> None:
-        self._write(kind, self._redactor.event(fields, done=done))
+    def _append(self, kind: bytes, fields: dict[str, Any], long: Mapping[str, Any] = {}, *, last: bool = False) -> None:
+        """Add an entry. `long` has its fields that come from outside and can be large; `fields` is ours to change."""
+        self._write(kind, compose(self._redactor, fields, long), fields, last=last)
 
-    def _write(self, kind: bytes, body: bytes) -> None:
+    def _write(self, kind: bytes, entry: bytes, fields: dict[str, Any], *, last: bool = False) -> None:
         try:
-            self.journal.append(kind, body)
+            written = self.journal.append(kind, entry, last=last)
         except ValueError:
             raise LedgerError(f"Run {self.run_id} is finished; nothing can be added.", code="E605") from None
-        self._on_event()
+        self._on_event(kind, written, fields)
 
 
 def _add_known(fields: dict[str, Any], **optional: Any) -> None:

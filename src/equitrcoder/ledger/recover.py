@@ -14,7 +14,7 @@ from typing import Any
 from equitrcoder.ledger import files, register
 from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.journal import now_text
-from equitrcoder.ledger.reading import Place, Placed, read_piece
+from equitrcoder.ledger.reading import Place, read_piece
 
 _TORN_TEXT_BYTES = 65_536
 
@@ -98,15 +98,14 @@ class _State:
         self.open_calls: dict[str, bool] = {}  # call_uid -> has it started
         while True:
             piece = read_piece(path, self.place)
-            for placed in piece.events:
-                self._take(placed)
+            for _, _, event in piece.events:
+                self._take(event)
             self.torn_bytes = piece.torn_bytes
             if piece.place.offset == self.place.offset:
                 return
             self.place = piece.place
 
-    def _take(self, placed: Placed) -> None:
-        event = placed.event
+    def _take(self, event: dict[str, Any]) -> None:
         kind = event["type"]
         uid = event.get("call_uid")
         self.last_at = max(self.last_at, event["at"])

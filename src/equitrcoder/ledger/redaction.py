@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -95,6 +95,18 @@ def _may_be_secret(value: str) -> bool:
     return _PATH.match(value) is None or _BASE64.fullmatch(value) is not None
 
 
+class Piece(NamedTuple):
+    """A value as it goes into a journal."""
+
+    encoded: bytes
+    """JSON, redacted."""
+    value: Any
+    """The redacted value; the given one when nothing was found."""
+    redactions: dict[str, int]
+    plain: bool
+    """Whether orjson reads the JSON back as it was; not so for very long numbers and lone surrogates."""
+
+
 class Redactor:
     """Takes secrets out of texts and values.
 
@@ -136,34 +148,32 @@ class Redactor:
         Returns:
             The value (the same object when nothing was found) and how often each rule applied.
         """
-        raw = encode(value)
-        if not self.suspects(raw):
-            return value, {}
+        piece = self.piece(value, native=native)
+        return piece.value, piece.redactions
+
+    def piece(self, value: JSON, *, native: bool = False) -> Piece:
+        """A value as redacted JSON, for the recorder. `native` as in `json`."""
+        raw, plain = _encoded(value)
+        if not self._texts or not self.suspects(raw):
+            return Piece(raw, value, {}, plain)
         counts: dict[str, int] = {}
         redacted = self._walk(_walkable(raw), counts, native=native)
-        return (redacted, counts) if counts else (value, {})
+        if not counts:
+            return Piece(raw, value, {}, plain)
+        raw, still_plain = _encoded(redacted)
+        return Piece(raw, redacted, counts, plain and still_plain)
 
-    def event(self, fields: dict[str, Any], *, done: tuple[str, ...] = ()) -> bytes:
-        """One journal event's fields as JSON, redacted, `redactions` added to those that it has. For the recorder.
-
-        Args:
-            fields: The names of the fields themselves are ours and stay.
-            done: Fields that were redacted before.
-        """
-        try:
-            raw = orjson.dumps(fields)
-        except TypeError:
-            fields = {**fields, "exact": True}  # readers take the slow way for it, which keeps every digit
-            raw = encode(fields)
-        return raw if not self._texts or not self.suspects(raw) else self._redacted_event(raw, fields, done)
-
-    def _redacted_event(self, raw: bytes, fields: dict[str, Any], done: tuple[str, ...]) -> bytes:
+    def fields(self, fields: dict[str, Any]) -> bytes:
+        """The short fields of a journal entry as redacted JSON; what is redacted adds to its `redactions`."""
+        raw, plain = _encoded(fields)
+        if not plain:
+            raw = encode({**fields, "exact": True})
+        if not self._texts or not self.suspects(raw):
+            return raw
         counts: dict[str, int] = dict(fields.get("redactions") or {})
         before = dict(counts)
-        kept = {
-            name: value if name in done else self._walk(value, counts, native=False)
-            for name, value in _walkable(raw).items()
-        }
+        # The names of the fields are ours and stay.
+        kept = {name: self._walk(value, counts, native=False) for name, value in _walkable(raw).items()}
         return raw if counts == before else encode({**kept, "redactions": counts})
 
     def suspects(self, raw: bytes) -> bool:
@@ -222,6 +232,13 @@ def _one_pattern(secrets: tuple[bytes, ...]) -> Any:
         return re2.compile(b"|".join(re2.escape(secret) for secret in secrets))
     except re2.error:
         return None  # too large, or bytes that are no UTF-8: one look for each then
+
+
+def _encoded(value: Any) -> tuple[bytes, bool]:
+    try:
+        return orjson.dumps(value), True
+    except TypeError:
+        return encode(value), False
 
 
 def _walkable(raw: bytes) -> Any:

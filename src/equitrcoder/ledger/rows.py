@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from equitrcoder.ledger.encoding import encode, text_bytes
@@ -67,19 +68,21 @@ def whole_number(value: Any) -> int | None:
 def number(value: Any) -> float | None:
     """A finite number; anything else None."""
     if type(value) is float:
-        return value
+        return value if math.isfinite(value) else None
     return float(value) if whole_number(value) is not None else None
 
 
 def text(value: Any) -> str | None:
     """A text; None for none; anything else as JSON."""
-    if value is None or type(value) is str:
+    if value is None or isinstance(value, str):
         return value
     return encode(value).decode()
 
 
 def json_text(value: Any) -> str | None:
-    """JSON of an object or list that is not empty, else None."""
+    """JSON of an object or list that is not empty, else None. Bytes are JSON already."""
+    if type(value) is bytes:
+        return value.decode()
     return encode(value).decode() if value and isinstance(value, dict | list) else None
 
 
@@ -94,8 +97,12 @@ def put_requested(row: dict[str, Any], event: dict[str, Any]) -> None:
     row["executed_by"] = text(event.get("executed_by")) or "client"
     row["requested_at"] = event["at"]
     arguments, raw = event.get("arguments"), event.get("arguments_raw")
-    if type(arguments) is dict:
-        row["arguments"], row["arguments_form"] = _bounded(encode(arguments).decode())
+    if type(arguments) is bytes:  # JSON already, as the recorder hands it over
+        arguments = None if arguments[:1] != b"{" else arguments.decode()
+    elif arguments is not None:
+        arguments = encode(arguments).decode() if isinstance(arguments, dict) else None
+    if arguments is not None:
+        row["arguments"], row["arguments_form"] = _bounded(arguments)
     if type(raw) is str:
         row["arguments_raw"], row["arguments_raw_form"] = _bounded(raw)
     if "redactions" in event:
@@ -144,10 +151,10 @@ def put_finished(row: dict[str, Any], event: dict[str, Any]) -> None:
 def _result(value: Any) -> tuple[str | None, int]:
     if value is None:
         return None, NONE
-    if type(value) is str:
+    if isinstance(value, str):
         head = first_bytes(value, RESULT_BYTES)
         return head, WHOLE if len(head) == len(value) else HEAD
-    encoded = encode(value).decode()
+    encoded = (value if type(value) is bytes else encode(value)).decode()
     head = first_bytes(encoded, RESULT_BYTES)
     return head, WHOLE_JSON if len(head) == len(encoded) else HEAD_JSON
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from equitrcoder.ledger.entries import OTHERWISE
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.index import Index
-    from equitrcoder.ledger.journal import Tell
+    from equitrcoder.ledger.journal import Handed, Tell, Written
 
 _GATHER_S = 0.25
 """How long events gather before they are indexed together. Readers do not wait for it: they catch up themselves."""
 _IDLE_S = 1.0
 _CLOSE_S = 10.0
+_HANDED_BYTES = 8_000_000
+"""How much is kept for the thread; beyond it reads the journal."""
 
 
 class IndexWriter:
@@ -28,22 +33,40 @@ class IndexWriter:
         self._state_dir = state_dir
         self._tell = tell
         self._guard = threading.Lock()
-        self._runs: set[str] = set()
+        self._runs: dict[str, deque[Handed]] = {}
+        self._handed_bytes = 0
         self._due = False
         self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._index: Index | None = None
 
     def add(self, run_id: str) -> None:
         """Take on a registered run; it is left again when it is finished and indexed."""
-        self._runs.add(run_id)
-        self.notify()
+        self._runs[run_id] = deque()
+        self._notify()
 
-    def notify(self) -> None:
-        """Something was appended. Costs nothing when the thread knows already."""
-        if self._due:
-            return
+    def take(self, run_id: str, kind: bytes, written: Written | None, fields: dict[str, Any]) -> None:
+        """Something was appended to a run's journal.
+
+        What was written is handed over as it is, so that nobody has to read and decode it again. What is not (None, or
+        too much at once, or redacted) is read from the journal: the numbers of the events show where one is missing.
+
+        Args:
+            written: Its place; None when it waits.
+            fields: What it says, as `entries.compose` left it; from now on the index's own.
+        """
+        if written is not None and OTHERWISE not in fields and self._handed_bytes < _HANDED_BYTES:
+            seq, at, offset, length, line_hash = written
+            fields["seq"] = seq
+            fields["at"] = at.decode()
+            fields["type"] = kind.decode()
+            self._handed_bytes += length
+            self._runs[run_id].append((offset, length, fields, line_hash))
+        if not self._due:
+            self._notify()
+
+    def _notify(self) -> None:
         self._due = True
         self._wake.set()
         if self._thread is None:
@@ -63,8 +86,8 @@ class IndexWriter:
 
     def close(self) -> None:
         """Index what is left, at most 10 s, and end the thread."""
-        self._hurry.set()
-        self.notify()
+        self._closing.set()
+        self._notify()
         thread = self._thread
         if thread is not None:
             thread.join(_CLOSE_S)
@@ -74,7 +97,7 @@ class IndexWriter:
         if self._index is not None:
             self._index.close()
             self._index = None
-        self._hurry.clear()
+        self._closing.clear()
 
     def _work(self) -> None:
         while self._wait():
@@ -84,10 +107,9 @@ class IndexWriter:
 
     def _wait(self) -> bool:
         """Wait for work and let it gather; False when the thread should end."""
-        main = threading.main_thread()
-        if self._wake.wait(0 if self._hurry.is_set() else _IDLE_S):
-            if main.is_alive():
-                self._hurry.wait(_GATHER_S)
+        if self._wake.wait(0 if self._closing.is_set() else _IDLE_S):
+            if threading.main_thread().is_alive():
+                self._closing.wait(_GATHER_S)
             return True
         with self._guard:
             thread, self._thread = self._thread, None
@@ -100,8 +122,16 @@ class IndexWriter:
 
         try:
             self._index = open_index(self._state_dir, self._index)
-            for run_id in list(self._runs):
-                if self._index.follow(run_id):
-                    self._runs.discard(run_id)
+            for run_id, handed in list(self._runs.items()):
+                self._index.take_handed(run_id, self._all_of(handed))
+                if self._index.follow(run_id, verify=False):
+                    self._runs.pop(run_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journals are the truth and the run goes on
             self._tell("index", f"The index cannot be written ({error}); the journals are complete.")
+
+    def _all_of(self, handed: deque[Handed]) -> list[Handed]:
+        taken = []
+        while handed:
+            taken.append(handed.popleft())
+        self._handed_bytes = max(0, self._handed_bytes - sum(item[1] for item in taken))
+        return sorted(taken)  # by offset; threads may have overtaken one another

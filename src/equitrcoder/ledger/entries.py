@@ -1,0 +1,84 @@
+"""An entry's fields as the JSON that goes into the journal: redacted, each long field encoded and looked at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from equitrcoder.ledger.encoding import text_bytes
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.redaction import Redactor
+
+OTHERWISE = "otherwise"
+"""Set in fields that are not quite what was written: the index then reads the journal."""
+
+
+def compose(redactor: Redactor, fields: dict[str, Any], long: Mapping[str, Any]) -> bytes:
+    """Make the JSON object of an entry.
+
+    Args:
+        fields: Short fields. Afterwards it has the long ones too, as the index takes them: texts, and of everything
+            else, which somebody may still change, its JSON as bytes.
+        long: Fields from outside. Of `result`, size and hash are filled in where they are None; in `native`, what only
+            the provider reads stays as it is.
+    """
+    given = fields.get("result_bytes"), fields.get("result_sha256")
+    try:
+        body = _compose_plainly(fields, long)
+    except (TypeError, UnicodeEncodeError):  # numbers or texts that orjson cannot write
+        return _compose_carefully(redactor, fields, long, given)
+    return _compose_carefully(redactor, fields, long, given) if redactor.suspects(body) else body
+
+
+def _compose_plainly(fields: dict[str, Any], long: Mapping[str, Any]) -> bytes:
+    if not long:
+        return orjson.dumps(fields)
+    raw: dict[str, Any] = {}
+    for name, value in long.items():
+        if isinstance(value, str):
+            fields[name] = raw[name] = value
+        else:
+            fields[name] = orjson.dumps(value)
+            raw[name] = orjson.Fragment(fields[name])
+    if "result" in long:
+        whole = fields["result"]
+        _measure(fields, whole.encode() if isinstance(whole, str) else whole)
+    return orjson.dumps({**fields, **raw})
+
+
+def _measure(fields: dict[str, Any], whole: bytes) -> None:
+    if fields["result_bytes"] is None:
+        fields["result_bytes"] = len(whole)
+    if fields["result_sha256"] is None:
+        fields["result_sha256"] = hashlib.sha256(whole).hexdigest()
+
+
+def _compose_carefully(
+    redactor: Redactor, fields: dict[str, Any], long: Mapping[str, Any], given: tuple[int | None, str | None]
+) -> bytes:
+    """The same where something may have to be redacted, or is no ordinary JSON."""
+    fields[OTHERWISE] = True
+    short = {name: value for name, value in fields.items() if name not in long and name != OTHERWISE}
+    pieces = {name: redactor.piece(value, native=name == "native") for name, value in long.items()}
+    counts: dict[str, int] = {}
+    for piece in pieces.values():
+        for rule, count in piece.redactions.items():
+            counts[rule] = counts.get(rule, 0) + count
+    if counts:
+        short["redactions"] = counts
+    if "native" in pieces and pieces["native"].redactions:
+        short["replay"] = "altered"
+    if not all(piece.plain for piece in pieces.values()):
+        short["exact"] = True  # readers take the slow way for it, which keeps every digit
+    if "result" in pieces:
+        short["result_bytes"], short["result_sha256"] = given
+        result = pieces["result"]
+        _measure(short, text_bytes(result.value) if isinstance(result.value, str) else result.encoded)
+    body = redactor.fields(short)
+    for name, piece in pieces.items():
+        body = b'%b,"%b":%b}' % (body[:-1], name.encode(), piece.encoded)
+    return body

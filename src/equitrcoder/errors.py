@@ -7,6 +7,7 @@
         UnknownModelError               unknown provider or model: names the closest three
         UnpricedModelError              --budget with a model that has no known price
         UntrustedFolderError            a repository's settings ask for what only a trusted folder may have
+        MultiAgentNotReadyError         a supervisor with workers was asked for, and that comes next
       ProviderError                   provider, model, status, retry_after_s
         AuthenticationError  RateLimitError  QuotaExhaustedError  ContextTooLongError
         ProviderTimeoutError  ProviderUnreachableError  ProviderOverloadedError
@@ -93,6 +94,12 @@ class UntrustedFolderError(ConfigError):
     default_code = "E111"
 
 
+class MultiAgentNotReadyError(ConfigError):
+    """A supervisor with workers was asked for, and that is not built yet."""
+
+    default_code = "E503"
+
+
 class SandboxError(ConfigError):
     """A sandbox was required and none can be had here."""
 
@@ -110,6 +117,7 @@ class ProviderError(EquitrError):
         retry_after_s: How long the provider asked to wait; None when it did not say.
         excerpt: At most the first 500 characters of what it answered.
         partial: What had been read before it broke off (`wires.values.Turn`), or None.
+        result: What the run had until then (`RunResult`); None when it was no run's.
     """
 
     default_code = "E310"
@@ -139,6 +147,7 @@ class ProviderError(EquitrError):
         self.retry_after_s = retry_after_s
         self.excerpt = excerpt[:500]
         self.partial = partial
+        self.result: Any = None
 
 
 class AuthenticationError(ProviderError):

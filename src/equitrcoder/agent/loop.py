@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from equitrcoder.errors import RunStopped, StepLimitReached, TimeLimitReached
+from equitrcoder.errors import ProviderError, RunStopped, StepLimitReached, TimeLimitReached
 from equitrcoder.providers.client import ModelRequest
 from equitrcoder.records import RunStatus
 from equitrcoder.wires.values import (
@@ -103,7 +103,7 @@ class AgentRun:
 
         Raises:
             RunStopped: A limit, the budget or a missing approval ended the run; `result` is with it.
-            ProviderError: The provider gave no usable answer.
+            ProviderError: The provider gave no usable answer; `result` is with it.
             asyncio.CancelledError: The task was cancelled; the run stands in the ledger as `cancelled`.
         """
         started = time.monotonic()
@@ -113,7 +113,7 @@ class AgentRun:
             status = await self._within_time(task)
         except BaseException as raised:
             error, status = raised, status_of(raised)
-            if isinstance(raised, RunStopped):
+            if isinstance(raised, RunStopped | ProviderError):
                 raised.result = self.result
             raise
         finally:

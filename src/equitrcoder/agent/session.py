@@ -50,6 +50,8 @@ class SessionOptions:
     on_notice: Callable[[str], None] | None = None
     """Told one line at a time what a person should know: an alias, a default that was taken, trouble of the ledger."""
     middleware: Sequence[ModelMiddleware] = ()
+    session_id: str | None = None
+    """None: one of its own."""
 
 
 class Session:
@@ -75,7 +77,11 @@ class Session:
         self._options = options or SessionOptions()
         self.settings = settings
         self.repo = repo.resolve()
-        self.session_id = new_ulid()
+        self.session_id = self._options.session_id or new_ulid()
+        if settings.use_multi_agent:
+            from .roles import refuse_multi_agent
+
+            refuse_multi_agent(settings, environ, model)
         self._take_model(choose_model(settings, environ, model))
         self._fallback = choose_model(settings, environ, settings.fallback_model) if settings.fallback_model else None
         self.budget = Budget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from equitrcoder import settings
 from equitrcoder.policy import TrustStore
@@ -13,13 +13,19 @@ REPOSITORY_SETTINGS = "equitrcoder.yaml"
 
 
 def settings_for(
-    repo: Path, environ: Mapping[str, str], flags: Mapping[str, Any], *, trust: bool = False
+    repo: Path,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    *,
+    trust: bool = False,
+    source: Literal["flag", "argument"] = "flag",
 ) -> settings.Settings:
     """Load the settings that hold in `repo`.
 
     Args:
         flags: What was given as options or arguments, by the settings' names.
         trust: Trust this folder now and later.
+        source: What `flags` are called in errors and origins: the Python API says "argument".
 
     Raises:
         ConfigError: A file or a value is wrong: names it, its line and the fix.
@@ -36,4 +42,5 @@ def settings_for(
         environ=environ,
         flags=flags,
         trusted=has_file and (trust or store.is_trusted(repo)),
+        source=source,
     )

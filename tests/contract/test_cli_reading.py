@@ -361,10 +361,10 @@ def test_stats_as_a_table(state: Path, run: Run) -> None:
         recorder.finish(status="completed")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "tool         calls  failed  p50 ms  p95 ms  total",
-        "read_file       11  1 (9%)     6.0      11  66 ms",
-        "run_command      1       0   3,100   3,100  3.1 s",
-        "all             12  1 (8%)                  3.2 s  $0.0010, 1 turn unpriced",
+        "tool         calls  failed  p50 ms  p95 ms  p99 ms  total",
+        "read_file       11  1 (9%)     6.0      11      11  66 ms",
+        "run_command      1       0   3,100   3,100   3,100  3.1 s",
+        "all             12  1 (8%)                          3.2 s  $0.0010, 1 turn unpriced",
     ]
 
 

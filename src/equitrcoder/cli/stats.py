@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,19 +15,9 @@ from equitrcoder.cli.tables import Column, screen_width, table
 from equitrcoder.cli.times import since_option
 
 if TYPE_CHECKING:
-    from equitrcoder.ledger.reader import Reader
-    from equitrcoder.ledger.stats import ToolRow
-    from equitrcoder.records import ModelTurn, Run
+    from equitrcoder.ledger.breakdown import Breakdown, Grouping, GroupRow
 
-COLUMNS = (
-    Column("tool"),
-    Column("calls", right=True),
-    Column("failed", right=True),
-    Column("p50 ms", right=True),
-    Column("p95 ms", right=True),
-    Column("total", right=True),
-    Column(""),
-)
+GROUPINGS = ("tool", "model", "provider", "agent", "role", "day")
 
 
 @click.command(
@@ -36,83 +26,93 @@ COLUMNS = (
 Examples
   equitrcoder stats
   equitrcoder stats --run last
+  equitrcoder stats --by model --since 1w
   equitrcoder stats --since 1w --json | jq .success_rate
 
 \b
-Closed calls are counted; "failed" is every end but success. p50 and p95: half of the calls, and 95 of 100, took at
-most so long.""",
+Closed calls are counted; "failed" is every end but success. p50, p95 and p99: half of the calls, 95 and 99 of 100,
+took at most so long. What an answer cost is not the cost of a tool: by tool it stands in the last line only.""",
+)
+@click.option(
+    "--by",
+    type=click.Choice(GROUPINGS),
+    metavar="GROUP",
+    help=f"One line per {', '.join(GROUPINGS[:-1])} or {GROUPINGS[-1]} (tool).",
 )
 @click.option("--run", metavar="RUN", help='Of this run: its id, the tail that is shown, or "last".')
 @since_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, as get_tool_call_stats() gives it.")
-def command(run: str | None, since: datetime | None, as_json: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object, as get_tool_call_stats() gives it; with --by also groups."
+)
+def command(by: Grouping | None, run: str | None, since: datetime | None, as_json: bool) -> None:
     """Count tool calls: how many, how often they failed, how long they took, and what the models cost."""
     from equitrcoder.ledger import CallQuery
 
     with open_reader() as reader:
         query = CallQuery(run=run, since=since)
-        if as_json:
+        if as_json and by is None:
             print_json(reader.stats(query))
             return
-        tools = reader.tool_rows(query)
-        if tools:
-            cost = cost_of(_turns(reader, run, since))
-            print_lines(table(COLUMNS, rows(tools, cost), screen_width()))
+        breakdown = reader.breakdown(by or "tool", query)
+        if as_json:
+            from equitrcoder.ledger.breakdown import breakdown_to_dict
+
+            print_json({**reader.stats(query), **breakdown_to_dict(breakdown)})
+        elif breakdown.groups:
+            print_lines(table(columns(breakdown.by), rows(breakdown), screen_width()))
         else:
             say_nothing_found("calls", filtered=bool(reader.runs(limit=1)))
 
 
-def _turns(reader: Reader, run: str | None, since: datetime | None) -> Iterator[tuple[int, int, int]]:
-    """Cost, unpriced turns and turns of each run that is meant; of a run that began before `since` its later turns."""
-    for one in [reader.run(run)] if run is not None else reader.runs():
-        if since is None or one.started_at >= since:
-            yield one.cost_nanousd, one.unpriced_turns, one.steps_taken
-        elif _goes_beyond(one, since):
-            turns = [turn for turn in reader.turns(one.run_id) if turn.at >= since]
-            yield _cost_of_turns(turns)
+def columns(by: Grouping) -> tuple[Column, ...]:
+    """The columns of the table: by tool there are no costs, because nobody knows what a tool cost."""
+    figures = ["calls", "failed", "p50 ms", "p95 ms", "p99 ms", "total"]
+    figures += [] if by == "tool" else ["turns", "unpriced", "cost"]
+    return (Column(by), *(Column(figure, right=True) for figure in figures), Column(""))
 
 
-def _goes_beyond(run: Run, moment: datetime) -> bool:
-    return run.completed_at is None or run.completed_at >= moment
+def rows(breakdown: Breakdown) -> Iterator[tuple[str, ...]]:
+    """The groups as cells, and one line for all of them."""
+    by_tool = breakdown.by == "tool"
+    for group in breakdown.groups:
+        yield (*_cells(group), *(() if by_tool else _spent(group)), "")
+    everything = breakdown.all
+    yield (*_cells(everything, sums=True), *((cost_of(everything),) if by_tool else (*_spent(everything), "")))
 
 
-def _cost_of_turns(turns: Sequence[ModelTurn]) -> tuple[int, int, int]:
-    costs = [turn.cost_nanousd for turn in turns]
-    return sum(cost or 0 for cost in costs), costs.count(None), len(costs)
+def _spent(row: GroupRow) -> tuple[str, str, str]:
+    turns, unpriced = row.turns or 0, row.unpriced_turns or 0
+    if row.cost_nanousd:
+        cost = text.money(row.cost_nanousd)
+    else:
+        cost = "unpriced" if unpriced else "no charge" if turns else "-"
+    return f"{turns:,}", f"{unpriced:,}", cost
 
 
-def cost_of(runs: Iterator[tuple[int, int, int]]) -> str:
-    """What runs cost together, and how many of their turns nobody has a price for; never $0 for the unknown.
+def cost_of(row: GroupRow) -> str:
+    """What the answers cost, and how many of them nobody has a price for; never $0 for the unknown.
 
-    Args:
-        runs: Cost in nano-dollars, unpriced turns and turns of each.
-
-    Example:
-        >>> cost_of(iter([(41_000_000, 0, 9)])), cost_of(iter([(0, 2, 2)])), cost_of(iter([(0, 0, 2)]))
-        ('$0.0410, 0 turns unpriced', 'unpriced, 2 turns', 'no charge')
+    Example: `$0.0410, 0 turns unpriced`, `unpriced, 2 turns`, `no charge`; nothing when there was no answer.
     """
-    cost_nanousd, unpriced, turns = (sum(part) for part in zip((0, 0, 0), *runs, strict=True))
-    if not cost_nanousd and not unpriced:
-        return "no charge" if turns else ""
-    if not cost_nanousd and unpriced >= turns:
+    turns, unpriced = row.turns or 0, row.unpriced_turns or 0
+    if row.cost_nanousd:
+        return f"{text.money(row.cost_nanousd)}, {text.count(unpriced, 'turn')} unpriced"
+    if unpriced >= turns and turns:
         return f"unpriced, {text.count(turns, 'turn')}"
-    return f"{text.money(cost_nanousd)}, {text.count(unpriced, 'turn')} unpriced"
+    if unpriced:
+        return f"no charge, {text.count(unpriced, 'turn')} unpriced"
+    return "no charge" if turns else ""
 
 
-def rows(tools: Sequence[ToolRow], cost: str) -> Iterator[tuple[str, ...]]:
-    for tool in tools:
-        yield (
-            tool.tool_name or "(no name)",
-            f"{tool.calls:,}",
-            _failed(tool.failed, tool.calls),
-            _milliseconds(tool.p50_ms),
-            _milliseconds(tool.p95_ms),
-            "-" if tool.p50_ms is None else seconds(tool.total_ms),
-            "",
-        )
-    calls, failed = sum(tool.calls for tool in tools), sum(tool.failed for tool in tools)
-    total = sum(tool.total_ms for tool in tools)
-    yield ("all", f"{calls:,}", _failed(failed, calls), "", "", seconds(total), cost)
+def _cells(row: GroupRow, *, sums: bool = False) -> tuple[str, ...]:
+    percentiles = ("", "", "") if sums else map(_milliseconds, (row.p50_ms, row.p95_ms, row.p99_ms))
+    return (
+        row.name or "(no name)",
+        f"{row.calls:,}",
+        _failed(row.failed, row.calls),
+        *percentiles,
+        "-" if row.p50_ms is None and not sums else seconds(row.total_ms),
+    )
 
 
 def _failed(failed: int, calls: int) -> str:

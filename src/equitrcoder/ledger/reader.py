@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from equitrcoder import jsontext
 from equitrcoder.errors import IndexBusy, LedgerError
@@ -18,8 +18,11 @@ from equitrcoder.ledger.catch_up import catch_up, open_index
 from equitrcoder.ledger.index import Index
 from equitrcoder.ledger.queries import EVERY_CALL, CallQuery, where
 from equitrcoder.ledger.reading import Damage
-from equitrcoder.ledger.stats import Stats, ToolRow, compute_stats, compute_tool_rows
+from equitrcoder.ledger.stats import Stats, compute_stats
 from equitrcoder.records import JSON, ModelTurn, Run, RunStatus, ToolCall, format_time
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.breakdown import Breakdown, Grouping
 
 T = TypeVar("T")
 _PAGE = 500
@@ -183,10 +186,15 @@ class Reader:
         query = self._resolved(query)
         return self._ask(lambda connection: compute_stats(connection, query))
 
-    def tool_rows(self, query: CallQuery = EVERY_CALL) -> list[ToolRow]:
-        """The closed calls of a query by tool, with percentiles, the most used first."""
+    def breakdown(self, by: Grouping, query: CallQuery = EVERY_CALL) -> Breakdown:
+        """The closed calls of a query and what the models cost: by tool, model, provider, agent, role or day.
+
+        With exact percentiles, the most used first.
+        """
+        from equitrcoder.ledger.breakdown import compute_breakdown
+
         query = self._resolved(query)
-        return self._ask(lambda connection: compute_tool_rows(connection, query))
+        return self._ask(lambda connection: compute_breakdown(connection, by, query))
 
     def damage(self) -> list[Damage]:
         """Every place of the ledger that was found not to be as it was written."""

@@ -1,0 +1,234 @@
+"""Statistics of tool calls and model answers, grouped: by tool, model, provider, agent, role or day."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, TypeAlias
+
+from equitrcoder.errors import LedgerError
+from equitrcoder.ledger.queries import CallQuery, where
+from equitrcoder.ledger.stats import CLOSED
+from equitrcoder.records import JSON, format_time
+
+Grouping: TypeAlias = Literal["tool", "model", "provider", "agent", "role", "day"]
+
+_RUN_COLUMNS = {"model": "model_requested", "provider": "provider", "agent": "agent_name", "role": "agent_role"}
+
+
+class GroupRow(NamedTuple):
+    """One line of a grouped table. Closed calls only; durations in milliseconds."""
+
+    name: str
+    """The tool, the model as requested, the provider, ...; a day as 2026-01-31, local time."""
+    calls: int
+    failed: int
+    """Closed and not success."""
+    p50_ms: float | None
+    """Of the calls whose duration is known; None when there are none."""
+    p95_ms: float | None
+    p99_ms: float | None
+    total_ms: float
+    turns: int | None
+    """Model answers. None where cost is not told apart: tokens and cost belong to the answer, not to a tool."""
+    cost_nanousd: int | None
+    """Of the priced turns, and of attempts that failed and cost money."""
+    unpriced_turns: int | None
+
+
+class Breakdown(NamedTuple):
+    """Groups, and all of them together."""
+
+    by: Grouping
+    groups: list[GroupRow]
+    """The most used first; days in their order. A group with answers and without calls is there with 0 calls."""
+    all: GroupRow
+    """Without percentiles; has turns and cost also where groups are tools."""
+
+
+def compute_breakdown(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> Breakdown:
+    """Group the closed calls and the model answers of a query, percentiles exact (nearest rank).
+
+    What a failed attempt cost belongs to the moment at which its run started.
+
+    Args:
+        query: `run` must be a whole id. When it chooses single calls (by tool or outcome) there is no cost: that is
+            an answer's, not a call's.
+
+    Raises:
+        LedgerError: The query has a limit.
+    """
+    if query.limit is not None:
+        raise LedgerError("Statistics take no limit.", hint="choose by run, session, tool or time")
+    calls = _calls(connection, by, query)
+    costs = not (query.tool or query.outcome or query.failed)
+    spent = _spent(connection, by, query) if costs else {}
+    if by == "tool" or not costs:
+        groups = [_row(name, found, None) for name, found in calls.items()]
+    else:
+        names = dict.fromkeys([*calls, *spent])
+        groups = [_row(name, calls.get(name) or _Calls(), spent.get(name, _NOTHING)) for name in names]
+    groups.sort(key=lambda row: (0, 0, row.name) if by == "day" else (-row.calls, -(row.turns or 0), row.name))
+    return Breakdown(by, groups, _all(groups, _summed(spent.values()) if costs else None))
+
+
+def breakdown_to_dict(breakdown: Breakdown) -> dict[str, JSON]:
+    """A breakdown as plain data: {by, groups, turns, cost_nanousd, unpriced_turns}.
+
+    Each group: `name calls failed failure_rate p50_ms p95_ms p99_ms total_duration_ms turns cost_nanousd
+    unpriced_turns`; the last three are None where groups are tools.
+    """
+    return {
+        "by": breakdown.by,
+        "groups": [_group(row) for row in breakdown.groups],
+        "turns": breakdown.all.turns,
+        "cost_nanousd": breakdown.all.cost_nanousd,
+        "unpriced_turns": breakdown.all.unpriced_turns,
+    }
+
+
+def _group(row: GroupRow) -> dict[str, JSON]:
+    return {
+        "name": row.name,
+        "calls": row.calls,
+        "failed": row.failed,
+        "failure_rate": row.failed / row.calls if row.calls else 0.0,
+        "p50_ms": row.p50_ms,
+        "p95_ms": row.p95_ms,
+        "p99_ms": row.p99_ms,
+        "total_duration_ms": row.total_ms,
+        "turns": row.turns,
+        "cost_nanousd": row.cost_nanousd,
+        "unpriced_turns": row.unpriced_turns,
+    }
+
+
+class _Calls:
+    """Closed calls of one group, counted."""
+
+    __slots__ = ("count", "durations", "failed")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.failed = 0
+        self.durations: list[float] = []
+
+
+_Spent: TypeAlias = tuple[int, int, int]
+"""(turns, cost_nanousd, unpriced turns)"""
+_NOTHING: _Spent = (0, 0, 0)
+
+
+def _calls(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> dict[str, _Calls]:
+    column = "c.tool_name" if by == "tool" else _column(by, "c.requested_at")
+    condition, values = where(query)
+    found: dict[str, _Calls] = {}
+    for name, failed, duration_ms in connection.execute(
+        f"SELECT {column}, c.outcome <> 'success', c.duration_ms "  # noqa: S608 - columns of our own
+        f"FROM tool_calls AS c JOIN agent_runs AS r ON r.run_id = c.run_id WHERE {CLOSED} AND {condition}",
+        values,
+    ):
+        group = found.get(name)
+        if group is None:
+            group = found[name] = _Calls()
+        group.count += 1
+        group.failed += failed
+        if duration_ms is not None:
+            group.durations.append(duration_ms)
+    return found
+
+
+def _spent(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> dict[str, _Spent]:
+    """What answers cost by group, and what failed attempts did; by tool: all of it in one group."""
+    condition, values = _where_turns(query, "t.at", "r.model_requested = ? OR t.model_answered = ?")
+    found: dict[str, _Spent] = {}
+    for name, *sums in connection.execute(
+        f"SELECT {_column(by, 't.at')}, count(*), "  # noqa: S608 - columns of our own
+        "sum(coalesce(t.cost_nanousd, 0)), sum(t.cost_nanousd IS NULL) "
+        f"FROM model_turns AS t JOIN agent_runs AS r ON r.run_id = t.run_id WHERE {condition} GROUP BY 1",
+        values,
+    ):
+        found[name] = (sums[0], sums[1], sums[2])
+    condition, values = _where_turns(query, "r.started_at", "r.model_requested = ? OR r.model_answered = ?")
+    for name, cost in connection.execute(
+        f"SELECT {_column(by, 'r.started_at')}, sum(r.cost_nanousd - "  # noqa: S608 - columns of our own
+        "(SELECT coalesce(sum(t.cost_nanousd), 0) FROM model_turns AS t WHERE t.run_id = r.run_id)) AS rest "
+        f"FROM agent_runs AS r WHERE {condition} GROUP BY 1 HAVING rest > 0",
+        values,
+    ):
+        turns, before, unpriced = found.get(name, _NOTHING)
+        found[name] = (turns, before + cost, unpriced)
+    return found
+
+
+def _column(by: Grouping, time: str) -> str:
+    if by == "tool":
+        return "''"
+    return f"coalesce(date({time}, 'localtime'), 'unknown')" if by == "day" else f"r.{_RUN_COLUMNS[by]}"
+
+
+def _where_turns(query: CallQuery, time: str, model: str) -> tuple[str, list[object]]:
+    """The conditions of a query on answers or runs: SQL terms joined by AND, and their values."""
+    chosen = {
+        "r.run_id = ?": query.run,
+        "r.session_id = ?": query.session,
+        "r.provider = ?": query.provider,
+        f"({model})": query.model,
+        "(r.agent_name = ? OR r.agent_role = ?)": query.agent,
+        f"{time} >= ?": query.since and format_time(query.since),
+        f"{time} < ?": query.until and format_time(query.until),
+    }
+    terms = {term: value for term, value in chosen.items() if value is not None}
+    values: list[object] = [value for term, value in terms.items() for _ in range(term.count("?"))]
+    return " AND ".join(terms) or "1", values
+
+
+def _summed(spent: Iterable[_Spent]) -> _Spent:
+    turns, cost, unpriced = (sum(part) for part in zip(_NOTHING, *spent, strict=True))
+    return turns, cost, unpriced
+
+
+def _all(groups: list[GroupRow], spent: _Spent | None) -> GroupRow:
+    turns, cost, unpriced = (None, None, None) if spent is None else spent
+    return GroupRow(
+        name="all",
+        calls=sum(row.calls for row in groups),
+        failed=sum(row.failed for row in groups),
+        p50_ms=None,
+        p95_ms=None,
+        p99_ms=None,
+        total_ms=round(sum(row.total_ms for row in groups), 3),
+        turns=turns,
+        cost_nanousd=cost,
+        unpriced_turns=unpriced,
+    )
+
+
+def _row(name: str, calls: _Calls, spent: _Spent | None) -> GroupRow:
+    ordered = sorted(calls.durations)
+    turns, cost, unpriced = (None, None, None) if spent is None else spent
+    return GroupRow(
+        name=name,
+        calls=calls.count,
+        failed=calls.failed,
+        p50_ms=percentile(ordered, 0.50),
+        p95_ms=percentile(ordered, 0.95),
+        p99_ms=percentile(ordered, 0.99),
+        total_ms=round(sum(ordered), 3),
+        turns=turns,
+        cost_nanousd=cost,
+        unpriced_turns=unpriced,
+    )
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank percentile of sorted values; None of none.
+
+    Example:
+        >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
+        2.0
+    """
+    if not ordered:
+        return None
+    rank = -int(-share * len(ordered) // 1)  # rounded up
+    return ordered[max(rank, 1) - 1]

@@ -35,19 +35,19 @@ def compose(redactor: Redactor, fields: dict[str, Any], long: Mapping[str, Any])
 
 
 def _compose_plainly(fields: dict[str, Any], long: Mapping[str, Any]) -> bytes:
-    if not long:
-        return orjson.dumps(fields)
-    raw: dict[str, Any] = {}
+    encoded: dict[str, bytes] = {}
     for name, value in long.items():
         if isinstance(value, str):
-            fields[name] = raw[name] = value
+            fields[name] = value
         else:
-            fields[name] = orjson.dumps(value)
-            raw[name] = orjson.Fragment(fields[name])
+            encoded[name] = orjson.dumps(value)
+            fields[name] = orjson.Fragment(encoded[name])
     if "result" in long:
-        whole = fields["result"]
-        _measure(fields, whole.encode() if isinstance(whole, str) else whole)
-    return orjson.dumps({**fields, **raw})
+        whole = long["result"]
+        _measure(fields, whole.encode() if isinstance(whole, str) else encoded["result"])
+    body = orjson.dumps(fields)
+    fields.update(encoded)
+    return body
 
 
 def _measure(fields: dict[str, Any], whole: bytes) -> None:

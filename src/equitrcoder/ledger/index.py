@@ -56,6 +56,7 @@ class Index:
         if self.path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")  # 32 MB: most runs copy their pages once, at the end
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             with self.transaction():

@@ -121,8 +121,10 @@ class Journal:
             if not 0 <= now_ns - self._looked_at_ns < _LOOK_EVERY_NS:
                 self._looked_at_ns = now_ns
                 self._look_after_file()
-            in_order = not self._waiting or self._write_waiting()
-            written = self._write(kind, at, body) if in_order else None
+            if self._waiting and not self._write_waiting():
+                self._keep(kind, at, body)
+                return None
+            written = self._write(kind, at, body)
             if written is None:
                 self._keep(kind, at, body)
             return written
@@ -171,9 +173,14 @@ class Journal:
 
     def _write(self, kind: bytes, at: bytes, body: bytes) -> Written | None:
         seq = self.seq + 1
-        line = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",%b' % (seq, self._last_hash, at, kind, body[1:])
-        line_hash = _sha256(line)
-        line += b"\n"
+        line = b'{"v":1,"seq":%d,"prev":"%b","at":"%b","type":"%b",%b\n' % (
+            seq,
+            self._last_hash,
+            at,
+            kind,
+            body[1:],
+        )
+        line_hash = _sha256(memoryview(line)[:-1])
         try:
             written = os.write(self._fd, line)
             if written != len(line):

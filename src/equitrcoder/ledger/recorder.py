@@ -77,7 +77,9 @@ class RunRecorder:
         self._on_event = on_event
         self._on_finish = on_finish
         self._guard = threading.Lock()
-        self._open: dict[str, tuple[RecordedCall, bool]] = {}  # call_uid -> (call, has it started)
+        # Each call is in one of them, by its uid, until it is closed; popping from a dict is atomic.
+        self._requested: dict[str, RecordedCall] = {}
+        self._running: dict[str, RecordedCall] = {}
         self._ordinal = 0
         self._random = new_ulid()[10:22]
         self._finished = False
@@ -185,8 +187,7 @@ class RunRecorder:
 
     def _request(self, call: RecordedCall, tool_kinds: Mapping[str, ToolKind]) -> None:
         asked = call.call.arguments
-        with self._guard:
-            self._open[call.call_uid] = (call, False)
+        self._requested[call.call_uid] = call
         fields = _outline(call, tool_kinds)
         fields["step"] = call.step
         name = "arguments_raw" if isinstance(asked, str) else "arguments"
@@ -216,11 +217,9 @@ class RunRecorder:
         Raises:
             LedgerError: It has started before, or is closed.
         """
-        with self._guard:
-            known = self._open.get(call.call_uid)
-            if known is None or known[1]:
-                raise LedgerError(f"Call {call.ordinal} ({call.call.name}) has started or is closed.", code="E605")
-            self._open[call.call_uid] = (call, True)
+        if self._requested.pop(call.call_uid, None) is None:
+            raise LedgerError(f"Call {call.ordinal} ({call.call.name}) has started or is closed.", code="E605")
+        self._running[call.call_uid] = call
         fields = {"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}
         self._write(b"call_started", encode(fields), fields)  # all words of ours: there is nothing to redact
 
@@ -268,18 +267,19 @@ class RunRecorder:
         """
         if outcome not in CLOSED_OUTCOMES:
             raise LedgerError(f"{outcome!r} closes no call.", code="E605")
-        with self._guard:
-            if self._open.pop(call.call_uid, None) is None:
-                raise LedgerError(f"Call {call.ordinal} ({call.call.name}) is closed already.", code="E605")
+        uid = call.call_uid
+        if self._running.pop(uid, None) is None and self._requested.pop(uid, None) is None:
+            raise LedgerError(f"Call {call.ordinal} ({call.call.name}) is closed already.", code="E605")
         fields: dict[str, Any] = {"call_uid": call.call_uid, "outcome": outcome}
-        _add_known(
-            fields,
-            duration_ms=duration_ms,
-            error_type=error_type,
-            error_message=error_message,
-            truncated_to=truncated_to,
-            approval=approval,
-        )
+        if duration_ms is not None:
+            fields["duration_ms"] = duration_ms
+        if error_type is not None or error_message is not None:
+            fields["error_type"] = error_type
+            fields["error_message"] = error_message
+        if truncated_to is not None:
+            fields["truncated_to"] = truncated_to
+        if approval is not None:
+            fields["approval"] = approval
         long: dict[str, Any] = {"result_metadata": dict(result_metadata)} if result_metadata else {}
         if result is not None:
             long["result"] = result
@@ -300,7 +300,7 @@ class RunRecorder:
             if self._finished:
                 return
             self._finished = True
-            still_open = [call for call, _ in self._open.values()]
+        still_open = [*self._running.values(), *self._requested.values()]
         for call in still_open:
             with contextlib.suppress(LedgerError):  # its own thread was faster
                 self.close_call(call, outcome="cancelled", error_type="run_ended")
@@ -320,12 +320,6 @@ class RunRecorder:
         except ValueError:
             raise LedgerError(f"Run {self.run_id} is finished; nothing can be added.", code="E605") from None
         self._on_event(kind, written, fields)
-
-
-def _add_known(fields: dict[str, Any], **optional: Any) -> None:
-    for name, value in optional.items():
-        if value is not None:
-            fields[name] = value
 
 
 def _outline(call: RecordedCall, tool_kinds: Mapping[str, ToolKind]) -> dict[str, Any]:

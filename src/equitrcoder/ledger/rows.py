@@ -86,15 +86,18 @@ def json_text(value: Any) -> str | None:
     return encode(value).decode() if value and isinstance(value, dict | list) else None
 
 
+_REQUESTED_WORDS = ("provider_call_id", "tool_name", "tool_kind", "executed_by")
+
+
 def put_requested(row: dict[str, Any], event: dict[str, Any]) -> None:
     """Enter what `call_requested`, or a turn's outline of the call, says. Raises KeyError, TypeError, ValueError."""
     row["ordinal"] = int(event["ordinal"])
     row["step"] = int(event["step"])
     row["position"] = int(event["position"])
-    row["provider_call_id"] = text(event.get("provider_call_id"))
-    row["tool_name"] = text(event.get("tool_name")) or ""
-    row["tool_kind"] = text(event.get("tool_kind")) or "function"
-    row["executed_by"] = text(event.get("executed_by")) or "client"
+    for name in _REQUESTED_WORDS:
+        value = event.get(name)
+        if value is not None:
+            row[name] = value if type(value) is str else text(value)
     row["requested_at"] = event["at"]
     arguments, raw = event.get("arguments"), event.get("arguments_raw")
     if type(arguments) is bytes:  # JSON already, as the recorder hands it over
@@ -119,8 +122,10 @@ def put_started(row: dict[str, Any], event: dict[str, Any]) -> None:
     """Enter what `call_started` says."""
     row["outcome"] = "running"
     row["started_at"] = event["at"]
-    row["sandbox"] = text(event.get("sandbox")) or "not_applicable"
-    row["approval"] = text(event.get("approval")) or "auto"
+    for name in ("sandbox", "approval"):
+        value = event.get(name)
+        if value is not None:
+            row[name] = value if type(value) is str else text(value)
 
 
 def put_finished(row: dict[str, Any], event: dict[str, Any]) -> None:

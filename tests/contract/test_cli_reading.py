@@ -151,6 +151,9 @@ def test_calls_as_json_are_whole_records_oldest_first(state: Path, run: Run) -> 
         (["--since", "2999-01-01"], []),
         (["--tool", "read_file", "--outcome", "invalid"], [4]),
         (["--run", "last"], []),
+        (["--session", "last"], []),
+        (["--agent", "single"], [1, 2, 3, 4]),
+        (["--agent", "worker"], []),
     ],
 )
 def test_calls_can_be_chosen(state: Path, run: Run, choice: list[str], expected: list[int]) -> None:
@@ -158,6 +161,16 @@ def test_calls_can_be_chosen(state: Path, run: Run, choice: list[str], expected:
     code, out, _ = run("calls", "--json", *choice)
     assert code == 0
     assert [one["ordinal"] for one in lines(out)] == expected
+
+
+def test_calls_of_a_session_by_the_tail_of_its_id(state: Path, run: Run) -> None:
+    record(state)
+    session = lines(run("calls", "--json")[1])[0]["session_id"]
+    for given in (session, session[-6:].lower()):
+        assert len(lines(run("calls", "--json", "--session", given)[1])) == 4
+    code, out, err = run("calls", "--session", "NONE")
+    assert (code, out) == (1, "")
+    assert err.startswith('E604 No session ends in "NONE"')
 
 
 def test_calls_as_a_table(state: Path, run: Run) -> None:

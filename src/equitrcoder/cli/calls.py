@@ -42,6 +42,7 @@ Examples
 The fields of --json: docs/terminal.md. Oldest first; with --limit N the newest N.""",
 )
 @click.option("--run", metavar="RUN", help='Of this run: its id, the tail that is shown, or "last".')
+@click.option("--session", metavar="SESSION", help='Of this session: its id, a tail of it, or "last".')
 @click.option("--tool", metavar="TOOL", help="Of this tool.")
 @click.option(
     "--outcome",
@@ -52,16 +53,19 @@ The fields of --json: docs/terminal.md. Oldest first; with --limit N the newest 
 @click.option("--failed", is_flag=True, help="That are closed and no success.")
 @click.option("--provider", metavar="PROVIDER", help="Asked for by a model of this provider.")
 @click.option("--model", metavar="MODEL", help="Asked for by this model.")
+@click.option("--agent", metavar="AGENT", help="By this agent: its name, or single, supervisor or worker.")
 @since_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N.")
 @click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object per line.")
 def command(
     run: str | None,
+    session: str | None,
     tool: str | None,
     outcome: Outcome | None,
     failed: bool,
     provider: str | None,
     model: str | None,
+    agent: str | None,
     since: datetime | None,
     limit: int | None,
     as_json: bool,
@@ -72,17 +76,19 @@ def command(
     """
     from equitrcoder.ledger import CallQuery, call_to_dict
 
-    query = CallQuery(
-        run=run,
-        tool=tool,
-        outcome=outcome,
-        failed=failed,
-        provider=provider,
-        model=model,
-        since=since,
-        limit=limit,
-    )
     with open_reader() as reader:
+        query = CallQuery(
+            run=run,
+            session=reader.session(session) if session is not None else None,
+            tool=tool,
+            outcome=outcome,
+            failed=failed,
+            provider=provider,
+            model=model,
+            agent=agent,
+            since=since,
+            limit=limit,
+        )
         calls = reader.calls(query, full=as_json)
         if as_json:
             print_json_lines(map(call_to_dict, calls))

@@ -164,6 +164,24 @@ class Reader:
         ids = ", ".join(run.run_id for run in found)
         raise LedgerError(f'More than one run ends in "{which}": {ids}.', hint="give more characters", code="E604")
 
+    def session(self, which: str) -> str:
+        """The whole id of a session: by its id, by a tail of it that no other has, or "last", that of the last run.
+
+        Raises:
+            LedgerError: There is none, or more than one.
+        """
+        if which == "last":
+            return self.run("last").session_id
+        wanted = which.strip().lstrip("…").upper()
+        sql = "SELECT DISTINCT session_id FROM agent_runs WHERE substr(session_id, -length(?)) = ? LIMIT 5"
+        found = self._ask(lambda connection: connection.execute(sql, (wanted, wanted or "-")).fetchall())
+        if len(found) == 1:
+            return str(found[0][0])
+        if not found:
+            raise LedgerError(f'No session ends in "{which}".', hint="equitrcoder show names a run's", code="E604")
+        ids = ", ".join(row[0] for row in found)
+        raise LedgerError(f'More than one session ends in "{which}": {ids}.', hint="give more letters", code="E604")
+
     def turns(self, run_id: str) -> list[ModelTurn]:
         """The model answers of a run (whole id), in order."""
         sql = f"{shapes.SELECT_TURNS} WHERE t.run_id = ? ORDER BY t.step"

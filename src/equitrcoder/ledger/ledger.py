@@ -22,6 +22,7 @@ from equitrcoder.records import new_ulid
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.journal import Written
+    from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.records import JSON, AgentRole, Capture, RunStatus
 
 
@@ -33,6 +34,7 @@ class Ledger:
         redactor: What is taken out before anything is written; None: nothing.
         durability: `process`: survives any kill. `full`: survives power loss, at one fdatasync per event.
         on_trouble: Hears one line per kind of trouble, once. Its own exceptions are ignored.
+        tool_log: Gets a line for every call of its runs when the call is closed; closed with the ledger.
 
     Example:
         >>> import tempfile
@@ -50,8 +52,10 @@ class Ledger:
         redactor: Redactor | None = None,
         durability: Durability = "process",
         on_trouble: Callable[[str], None] | None = None,
+        tool_log: ToolLog | None = None,
     ) -> None:
         self.state_dir = state_dir
+        self._tool_log = tool_log
         self._redactor = redactor or Redactor()
         self._durability: Durability = durability
         self._on_trouble = on_trouble
@@ -132,7 +136,8 @@ class Ledger:
         journal = None
         try:
             files.make_private_folder(self.state_dir)
-            journal = Journal(path, durability=self._durability, tell=self._tell)
+            new_journal = Journal if self._tool_log is None else self._tool_log.journal
+            journal = new_journal(path, durability=self._durability, tell=self._tell)
             body = compose(self._redactor, fields, {"settings": dict(settings)})
             written = journal.append(b"run_started", body)
             journal.settle()
@@ -180,6 +185,8 @@ class Ledger:
         for recorder in left:
             recorder.finish(status="interrupted", error="the ledger was closed while the run was open")
         self._writer.close()
+        if self._tool_log is not None:
+            self._tool_log.close()
 
     def _tell(self, kind: str, line: str) -> None:
         with self._guard:

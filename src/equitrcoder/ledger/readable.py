@@ -1,0 +1,95 @@
+"""A recorded call in words: harmless for a terminal, whatever the model, the repository or a tool put into it. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from equitrcoder import jsontext
+
+if TYPE_CHECKING:
+    from equitrcoder.records import ToolCall
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_TELLING = ("command", "pattern", "file_path", "path", "message")
+"""Arguments that say what a call is about, the most telling first."""
+
+_TOOL_PLACES, _SUBJECT_PLACES, _OUTCOME_PLACES, _DURATION_PLACES = 14, 40, 16, 8
+_MOST = 200
+"""Characters of a subject or error that are shown; the entry beside it has them all."""
+
+
+def safe(text: str) -> str:
+    r"""Make text harmless for a terminal: control characters, escapes and direction marks are shown, not executed.
+
+    Newlines and tabs stay.
+
+    Example:
+        >>> print(safe("a\x1b[31mb"))
+        a\x1b[31mb
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def duration(milliseconds: float | None) -> str:
+    """A duration as a person reads it; never "0 s" for something that took time.
+
+    Example:
+        >>> duration(8.2), duration(0.31), duration(12_400), duration(None)
+        ('8 ms', '0.3 ms', '12.4 s', '-')
+    """
+    if milliseconds is None:
+        return "-"
+    if milliseconds < 1:
+        return f"{max(milliseconds, 0.1):.1f} ms"
+    if milliseconds < 9_950:
+        return f"{milliseconds:,.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def subject(call: ToolCall) -> str:
+    """The path, command or pattern of a call; else its arguments as JSON; the raw text when they were none."""
+    if call.arguments is None:
+        return call.arguments_raw or ""
+    for name in _TELLING:
+        value = call.arguments.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return jsontext.dumps(call.arguments).decode() if call.arguments else ""
+
+
+def outcome(call: ToolCall) -> str:
+    """What became of a call, with the exit code or the kind of error where there is one.
+
+    Example: `success`, `failed (exit 1)`, `failed (not_found)`, `running`.
+    """
+    exit_code = (call.result_metadata or {}).get("exit_code")
+    if call.outcome == "success":
+        return "success"
+    if isinstance(exit_code, int):
+        return f"{call.outcome} (exit {exit_code})"
+    return f"{call.outcome} ({call.error_type})" if call.error_type not in (None, call.outcome) else call.outcome
+
+
+def log_line(call: ToolCall) -> str:
+    """A call on one line of the readable tool log: time (UTC), tool, subject, outcome, duration, error."""
+    moment = (call.started_at or call.requested_at).astimezone(UTC)
+    cells = (
+        f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}Z",
+        _short(call.tool_name).ljust(_TOOL_PLACES),
+        _short(subject(call)).ljust(_SUBJECT_PLACES),
+        _short(outcome(call)).ljust(_OUTCOME_PLACES),
+        duration(call.duration_ms).rjust(_DURATION_PLACES),
+        "" if call.success else _short(call.error_message or ""),
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _short(text: str) -> str:
+    line = safe(" ".join(text[: _MOST * 4].split()))
+    return line if len(line) <= _MOST else line[: _MOST - 1] + "…"

@@ -293,9 +293,16 @@ class AgentRun:
                 "turns": result.steps_taken,
                 "calls": result.calls,
                 "failed_calls": result.failed_calls,
-                "tokens": result.token_usage,
+                "tokens": _tokens_told(result),
                 "cost_nanousd": result.cost_nanousd,
                 "unpriced_turns": result.unpriced_turns,
                 "duration_ms": round(result.duration_ms, 3),
             },
         )
+
+
+def _tokens_told(result: RunResult) -> dict[str, int]:
+    """Token totals with the field names of docs/events.md."""
+    told = result.token_usage
+    told["cached_tokens"] = told.pop("cached_read_tokens")
+    return told

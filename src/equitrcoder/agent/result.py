@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from equitrcoder.records import RunStatus
+from equitrcoder.records import JSON, RunStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -12,6 +12,8 @@ class RunResult:
     """How a run ended and what it took; prints as its text.
 
     Counts and costs are of this run only. Filled while the run goes on, so that a run that is stopped has its figures.
+
+    Source: provider-aware tool call tracking, "Database Integration" (AgentExecutionResult).
 
     Example:
         >>> print(RunResult(run_id="01J", session_id="s", response="Done."))
@@ -38,18 +40,39 @@ class RunResult:
     unpriced_turns: int = 0
     duration_ms: float = 0.0
     check: CheckResult | None = None
+    tool_calls: list[dict[str, JSON]] = field(default_factory=list, repr=False)
+    """What `chat` took from the ledger when the run had ended: {tool_name, input, step, output, status, …} per call, in
+    order; `step` is the call's number within the run, from 1."""
+    execution_steps: list[dict[str, JSON]] = field(default_factory=list, repr=False)
+    """Likewise: {step, type, timestamp, content, tokens} for each answer, call, result, approval and error."""
 
     def __str__(self) -> str:
         return self.response
 
     @property
+    def cost(self) -> float | None:
+        """Dollars; None when a turn is unpriced (`cost_nanousd` has the sum of the others).
+
+        Example:
+            >>> RunResult(run_id="01J", session_id="s", cost_nanousd=6_100_000).cost
+            0.0061
+        """
+        return None if self.unpriced_turns else self.cost_nanousd / 1_000_000_000
+
+    @property
     def token_usage(self) -> dict[str, int]:
-        """Tokens as in the second seed's records."""
+        """Tokens as the record of a run has them: input (cached ones included), output (reasoning included), the sum.
+
+        Example:
+            >>> result = RunResult(run_id="01J", session_id="s", input_tokens=1270, output_tokens=157)
+            >>> result.token_usage["total_tokens"]
+            1427
+        """
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "total_tokens": self.input_tokens + self.output_tokens,
-            "cached_tokens": self.cached_read_tokens,
+            "cached_read_tokens": self.cached_read_tokens,
             "reasoning_tokens": self.reasoning_tokens,
         }
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("equitrcoder.cli.show", "Show one run: steps, calls, tokens, cost."),
     "calls": ("equitrcoder.cli.calls", "List tool calls, or print every record as JSON."),
     "stats": ("equitrcoder.cli.stats", "Count tool calls: how many, how long, how often they fail."),
+    "tail": ("equitrcoder.cli.tail", "Watch a run while it goes on, also in another process."),
     "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
     "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
     "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),

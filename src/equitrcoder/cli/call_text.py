@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from equitrcoder import jsontext
 
@@ -15,13 +16,23 @@ _TELLING = ("command", "pattern", "file_path", "path", "message")
 
 def subject(call: ToolCall) -> str:
     """The path, command or pattern of a call; else its arguments as JSON; the raw text when they were none."""
-    if call.arguments is None:
-        return call.arguments_raw or ""
+    return subject_of(call.arguments, call.arguments_raw)
+
+
+def subject_of(arguments: Mapping[str, Any] | None, arguments_raw: str | None) -> str:
+    """The same of arguments.
+
+    Example:
+        >>> subject_of({"path": ".", "command": "pytest -q"}, None), subject_of({"depth": 2}, None)
+        ('pytest -q', '{"depth":2}')
+    """
+    if arguments is None:
+        return arguments_raw or ""
     for name in _TELLING:
-        value = call.arguments.get(name)
+        value = arguments.get(name)
         if isinstance(value, str) and value:
             return value
-    return jsontext.dumps(call.arguments).decode() if call.arguments else ""
+    return jsontext.dumps(arguments).decode() if arguments else ""
 
 
 def outcome(call: ToolCall) -> str:
@@ -29,9 +40,19 @@ def outcome(call: ToolCall) -> str:
 
     Example: `success`, `failed (exit 1)`, `failed (not_found)`, `running`.
     """
-    exit_code = (call.result_metadata or {}).get("exit_code")
-    if call.outcome == "success":
+    return outcome_of(call.outcome, call.error_type, call.result_metadata)
+
+
+def outcome_of(outcome: str, error_type: str | None, metadata: Mapping[str, Any] | None) -> str:
+    """The same of its parts.
+
+    Example:
+        >>> outcome_of("failed", "exit_status", {"exit_code": 1}), outcome_of("timeout", "timeout", None)
+        ('failed (exit 1)', 'timeout')
+    """
+    exit_code = (metadata or {}).get("exit_code")
+    if outcome == "success":
         return "success"
     if isinstance(exit_code, int):
-        return f"{call.outcome} (exit {exit_code})"
-    return f"{call.outcome} ({call.error_type})" if call.error_type not in (None, call.outcome) else call.outcome
+        return f"{outcome} (exit {exit_code})"
+    return f"{outcome} ({error_type})" if error_type not in (None, outcome) else outcome

@@ -18,6 +18,7 @@
       LedgerError                     JournalDamaged  IndexBusy
       SandboxError                    `--sandbox required` and there is none
       ExportError
+        ToolLogError                    the tool log cannot be written: nothing was run
 
 A tool that fails is not one of these: it becomes a record and a message to the model.
 Standard library only.
@@ -312,3 +313,9 @@ class ExportError(EquitrError):
     """An export or the tool log cannot be written."""
 
     default_code = "E301"
+
+
+class ToolLogError(ExportError):
+    """The tool log that was asked for cannot be written; told before anything runs."""
+
+    exit_code = 3

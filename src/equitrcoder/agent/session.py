@@ -35,6 +35,7 @@ from .prompts import system_prompt
 from .result import RunResult
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.ledger.recorder import RunRecorder
     from equitrcoder.pricing import Price
 
@@ -92,8 +93,14 @@ class Session:
             self.budget.check_priced(self._price_of(self._fallback), self._fallback.model_requested)
         self.redactor = Redactor(secret_values(environ, extra=self._secrets()))
         state = state_dir(environ)
+        tool_log = self._open_tool_log()
+        hidden = [state, *(tool_log.paths if tool_log is not None else ())]
         self.ledger = Ledger(
-            state, redactor=self.redactor, durability=settings.durability, on_trouble=self._options.on_notice
+            state,
+            redactor=self.redactor,
+            durability=settings.durability,
+            on_trouble=self._options.on_notice,
+            tool_log=tool_log,
         )
         self.sandbox: Sandbox = choose_sandbox(
             settings.sandbox,
@@ -102,12 +109,12 @@ class Session:
             network=settings.network,
             env_passthrough=settings.env_passthrough,
             readable=settings.readable_paths,
-            hidden=[state],
+            hidden=hidden,
         )
         self.approve: policy.Mode = settings.approve or policy.default_mode(
             self._options.interactive, self.sandbox.level
         )
-        self._workspace = Workspace.open(self.repo, hidden=[state])
+        self._workspace = Workspace.open(self.repo, hidden=hidden)
         self._toolbox = Toolbox(
             self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
         )
@@ -117,6 +124,13 @@ class Session:
             )
         )
         self._say_what_was_decided()
+
+    def _open_tool_log(self) -> ToolLog | None:
+        if not self.settings.log_tool_calls:
+            return None
+        from equitrcoder.ledger.log_file import ToolLog
+
+        return ToolLog(self.settings.tool_log_file, on_trouble=self._options.on_notice)
 
     def _take_model(self, choice: ModelChoice) -> None:
         self.choice = choice
@@ -146,6 +160,8 @@ class Session:
                 f"{self.choice.alias_of} is no longer offered; {self.choice.provider.name}/{self.choice.model} "
                 "is used in its place"
             )
+        if not self.settings.log_tool_calls and self.settings.origins["tool_log_file"].startswith("flag"):
+            notify("no tool log is written: --tool-log-file names it, --log-tool-calls turns it on")
         if self.settings.approve is None and self.sandbox.level == "none" and not self._options.interactive:
             notify("no sandbox here: writes are free, commands need approval (--approve all lets them run)")
 

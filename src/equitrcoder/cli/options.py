@@ -23,6 +23,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--stream/--no-stream",), {"default": None, "help": "Whether answers are streamed (yes)."}),
     (("--reasoning-effort",), {"help": "How much the model should think: low, medium, high … as it takes."}),
     (("--fallback-model",), {"help": "PROVIDER/MODEL to go on with when the first does not answer."}),
+    (("--log-tool-calls",), {"is_flag": True, "default": None, "help": "Write every call to the tool log too."}),
+    (
+        ("--tool-log-file",),
+        {"metavar": "FILE", "help": "The tool log: JSON Lines (tool_calls.log), and FILE.txt in words."},
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from equitrcoder import jsontext
-from equitrcoder.errors import ExportError
+from equitrcoder.errors import ToolLogError
 from equitrcoder.ledger import readable, rows, views
 from equitrcoder.ledger.batch import added_up
 from equitrcoder.ledger.encoding import encode
@@ -51,7 +51,7 @@ class ToolLog:
         paths: It, and the readable copy: the same name with `.txt` added.
 
     Raises:
-        ExportError: One of them cannot be written (E301).
+        ToolLogError: One of them cannot be written (E301).
 
     Example:
         >>> import tempfile
@@ -75,7 +75,7 @@ class ToolLog:
                 file.check()
             except (OSError, ValueError) as error:  # ValueError: a NUL in the name
                 why = reason(error) if isinstance(error, OSError) else str(error)
-                raise ExportError(
+                raise ToolLogError(
                     f"Cannot write the tool log {file.path}: {why}. Nothing was run.",
                     hint="--tool-log-file ./tools.log",
                 ) from error

@@ -2,6 +2,7 @@
 
     Ledger, RunRecorder, RecordedCall    write: one state directory, one run, one call
     Reader, CallQuery, Damage            read, from any process; catches up and closes what a killed run left open
+    AgentRuns                            the runs as a repository: create, get, list, update_completion
     rebuild_index                        make the index anew from the journals
     Redactor, secret_values              what is taken out before the first byte is written
     call_to_dict, log_entry, run_to_dict the shapes that commands, exports and the API give out
@@ -15,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.agent_runs import AgentRuns as AgentRuns
     from equitrcoder.ledger.ledger import Ledger as Ledger
     from equitrcoder.ledger.queries import CallQuery as CallQuery
     from equitrcoder.ledger.reader import Reader as Reader
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from equitrcoder.ledger.views import run_to_dict as run_to_dict
 
 _HOMES = {
+    "AgentRuns": "agent_runs",
     "CallQuery": "queries",
     "Damage": "reading",
     "Ledger": "ledger",
@@ -48,6 +51,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentRuns",
     "CallQuery",
     "Damage",
     "Ledger",

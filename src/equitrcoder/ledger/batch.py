@@ -140,6 +140,7 @@ class Batch:
         self.facts["completed_at"] = rows.text(event.get("ended_at")) or event["at"]
         for name in ("response", "error", "error_type"):
             self.facts[name] = rows.text(event.get(name))
+        self.facts |= rows.reported_facts(event)
         torn = event.get("torn")
         if isinstance(torn, dict):
             size = rows.whole_number(torn.get("bytes")) or 0

@@ -128,14 +128,38 @@ class Reader:
         since: datetime | None = None,
         repo: str | None = None,
         session: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        agent: str | None = None,
+        until: datetime | None = None,
+        before: str | None = None,
+        offset: int = 0,
     ) -> list[Run]:
-        """Runs, the newest first."""
-        terms = {"status = ?": status, "started_at >= ?": since and format_time(since)}
-        terms |= {"repo_path = ?": repo, "session_id = ?": session}
-        chosen = {term: value for term, value in terms.items() if value is not None}
-        condition = f"WHERE {' AND '.join(chosen)}" if chosen else ""
+        """Runs, the newest first.
+
+        Args:
+            model: As requested or as answered.
+            agent: Name or role.
+            until: Started before this moment (aware).
+            before: Only runs older than this one (whole id): the next page, whatever was added meanwhile.
+            offset: So many of the newest are left out.
+        """
+        terms: list[tuple[str, str | None]] = [
+            ("r.status = ?", status),
+            ("r.started_at >= ?", None if since is None else format_time(since)),
+            ("r.started_at < ?", None if until is None else format_time(until)),
+            ("r.repo_path = ?", repo),
+            ("r.session_id = ?", session),
+            ("r.provider = ?", provider),
+            ("? IN (r.model_requested, r.model_answered)", model),
+            ("? IN (r.agent_name, r.agent_role)", agent),
+            ("r.number < (SELECT number FROM agent_runs WHERE run_id = ?)", before),
+        ]
+        chosen = [(term, value) for term, value in terms if value is not None]
+        condition = " AND ".join(term for term, _ in chosen) or "1"
+        page = [-1 if limit is None else max(limit, 0), max(offset, 0)]
         return self._runs(
-            f"{condition} ORDER BY r.number DESC LIMIT ?", [*chosen.values(), -1 if limit is None else max(limit, 0)]
+            f"WHERE {condition} ORDER BY r.number DESC LIMIT ? OFFSET ?", [*(value for _, value in chosen), *page]
         )
 
     def _runs(self, rest: str, values: list[Any]) -> list[Run]:

@@ -294,8 +294,14 @@ class RunRecorder:
         response: str | None = None,
         error: str | None = None,
         error_type: str | None = None,
+        reported: Mapping[str, JSON] | None = None,
     ) -> None:
-        """End the run: calls still open are closed as cancelled, the lock is released. A second time does nothing."""
+        """End the run: calls still open are closed as cancelled, the lock is released. A second time does nothing.
+
+        Args:
+            reported: Of a run that the agent did not make (`AgentRuns`), what somebody else counted and comes before
+                what the entries add up to: `steps_taken`, `execution_steps`, `usage`, `ended_at`.
+        """
         with self._guard:
             if self._finished:
                 return
@@ -307,7 +313,7 @@ class RunRecorder:
         fields: dict[str, Any] = {"status": status, "response": response, "error": error, "error_type": error_type}
         if self.journal.lost:
             fields["entries_lost"] = self.journal.lost
-        self._append(b"run_finished", fields, last=True)
+        self._append(b"run_finished", fields, reported or {}, last=True)
         self._on_finish(self, status)
 
     def _append(self, kind: bytes, fields: dict[str, Any], long: Mapping[str, Any] = {}, *, last: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from equitrcoder import jsontext
 from equitrcoder.ledger.encoding import encode, text_bytes
 from equitrcoder.records import CLOSED_OUTCOMES, OPEN_OUTCOMES
 
@@ -18,6 +19,9 @@ WHOLE_JSON, HEAD, HEAD_JSON = 2, 3, 4
 """Forms of a result: JSON that is no text, the first part of a text, the first part of JSON."""
 
 _LARGEST = 1 << 53
+
+REPORTED_SUMS = ("steps_taken", "input_tokens", "output_tokens", "cached_read_tokens", "reasoning_tokens")
+"""Columns of a run that `run_finished` may set."""
 
 CALL_COLUMNS: dict[str, Any] = {
     "call_uid": "",
@@ -201,6 +205,19 @@ def turn_row(event: dict[str, Any]) -> dict[str, Any]:
         "text": text(event.get("text")) or "",
         "calls": len(calls) if isinstance(calls, list) else 0,
     }
+
+
+def reported_facts(event: dict[str, Any]) -> dict[str, int]:
+    """What `run_finished` says was counted elsewhere; it replaces the sums of the run's row. Empty for most runs."""
+    usage, steps_taken = (_handed(event.get(name)) for name in ("usage", "steps_taken"))
+    found = {**(usage if isinstance(usage, dict) else {}), "steps_taken": steps_taken}
+    known = {name: whole_number(found.get(name)) for name in REPORTED_SUMS}
+    return {name: count for name, count in known.items() if count is not None}
+
+
+def _handed(value: Any) -> Any:
+    """A value that may come as JSON, from its recorder."""
+    return jsontext.loads(value) if type(value) is bytes else value
 
 
 def is_failed(outcome: str) -> bool:

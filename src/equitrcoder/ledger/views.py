@@ -111,11 +111,14 @@ def _run_call(call: ToolCall) -> dict[str, JSON]:
 def execution_steps(events: Iterable[dict[str, Any]]) -> list[JSON]:
     """What happened in a run, in order: {step, type, timestamp, content, tokens}, step from 1.
 
-    `type` is model, tool_call, tool_result, approval or error; `tokens` is there for model steps only, else None.
+    `type` is model, tool_call, tool_result, approval or error; `tokens` is there for model steps only, else None. Of a
+    run that the agent did not make, they are what was reported (`AgentRuns.update_completion`).
     """
     steps: list[JSON] = []
     names: dict[str, JSON] = {}
     for event in events:
+        if event["type"] == "run_finished" and isinstance(event.get("execution_steps"), list):
+            return list(event["execution_steps"])
         if event["type"] == "call_requested":
             names[str(event.get("call_uid"))] = event.get("tool_name")
         shaped = _execution_step(event, names)

@@ -10,13 +10,14 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, get_args
 
 from equitrcoder.errors import UsageError
 from equitrcoder.ledger import views
 from equitrcoder.ledger.encoding import encode
-from equitrcoder.ledger.output_file import OutputFile
+from equitrcoder.ledger.output_file import OutputFile, StreamTarget
 from equitrcoder.ledger.queries import CallQuery
 from equitrcoder.records import JSON, ModelTurn, Run
 
@@ -30,6 +31,7 @@ Progress: TypeAlias = Callable[[int], None]
 
 _TELL_EVERY = 100
 _PIECE_BYTES = 256_000
+_PAGE = 200
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 """How a text begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), or that was marked as one."""
 
@@ -74,13 +76,13 @@ def write_export(
         raise UsageError(f'"{format}" is no format of an export.', hint=f"one of {', '.join(FORMATS)}")
     counted = _Counted(records, on_progress)
     lines = _WRITERS[format](counted, columns)
-    if target == "-":
-        target = sys.stdout.buffer
-    if isinstance(target, str | Path):
+    if isinstance(target, str | Path) and target != "-":
         with OutputFile(Path(target)) as file:
             _write(lines, file.write)
     else:
-        _write(lines, target.write)
+        stream = StreamTarget(sys.stdout.buffer if isinstance(target, str | Path) else target)
+        _write(lines, stream.write)
+        stream.flush()
     return counted.count
 
 
@@ -200,6 +202,73 @@ def export_calls(
     shape, columns = (views.call_to_dict, views.CALL_FIELDS) if records else (views.log_entry, LOG_FIELDS)
     calls = reader.calls(query, full=True)
     return write_export(map(shape, calls), target, format, on_progress, columns=columns)
+
+
+def export_turns(
+    reader: Reader,
+    target: Path | str | BinaryIO,
+    format: Format = "json",  # noqa: A002 - as in write_export
+    on_progress: Progress | None = None,
+    *,
+    run: str | None = None,
+    provider: str | None = None,
+    since: datetime | None = None,
+) -> int:
+    """Export model answers with their tokens, times and costs: run by run, the oldest first.
+
+    Args:
+        run: Only of this one: its id, a tail of it, or "last".
+        provider: Only of this provider.
+        since: Only answers at or after this moment (aware).
+
+    Returns and raises: like `export_calls`.
+    """
+    turns = (
+        views.turn_to_dict(turn)
+        for found in _each_run(reader, run=run, provider=provider)
+        if since is None or found.completed_at is None or found.completed_at >= since
+        for turn in reader.turns(found.run_id)
+        if since is None or turn.at >= since
+    )
+    return write_export(turns, target, format, on_progress, columns=TURN_FIELDS)
+
+
+def export_runs(
+    reader: Reader,
+    target: Path | str | BinaryIO,
+    format: Format = "json",  # noqa: A002 - as in write_export
+    on_progress: Progress | None = None,
+    *,
+    steps: bool = False,
+    run: str | None = None,
+    **chosen: Any,
+) -> int:
+    """Export runs, the oldest first, with the field names of `equitrcoder runs --json`.
+
+    Args:
+        steps: Each with `tool_calls`, `execution_steps` and `token_usage` as well (design/record.md, "Run").
+        run: Only this one: its id, a tail of it, or "last".
+        chosen: What else chooses, as in `Reader.runs`: status, provider, since, repo.
+
+    Returns and raises: like `export_calls`.
+    """
+    runs = _each_run(reader, run=run, **chosen)
+    if steps:
+        records = (reader.run_view(found.run_id) for found in runs)
+        return write_export(records, target, format, on_progress, columns=STEPS_FIELDS)
+    return write_export(map(views.run_to_dict, runs), target, format, on_progress, columns=RUN_FIELDS)
+
+
+def _each_run(reader: Reader, *, run: str | None, **chosen: Any) -> Iterator[Run]:
+    """Runs a page at a time, the oldest first."""
+    if run is not None:
+        only = reader.run(run)
+        yield from (found for found in reader.runs(session=only.session_id, **chosen) if found.run_id == only.run_id)
+        return
+    last = ""
+    while page := reader.runs(limit=_PAGE, after=last, **chosen):
+        yield from page
+        last = page[-1].run_id
 
 
 _SEED_KEYS = ("timestamp", "session_id", "tool_name", "tool_args", "result", "success", "duration_ms", "error")

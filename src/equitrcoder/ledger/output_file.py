@@ -1,4 +1,4 @@
-"""A file that is replaced as a whole: it has its old content until the new one is complete."""
+"""Where an export goes: a file that is replaced as a whole, or an open stream."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from equitrcoder.errors import ExportError
 
@@ -110,3 +112,35 @@ class OutputFile:
             f"Cannot write the export {self.path}: {reason}. What was there before is unharmed.",
             hint="name another file, or - for standard output",
         )
+
+
+class StreamTarget:
+    """An open stream, such as standard output, with errors that say what to do. It stays open.
+
+    A pipe whose reader has had enough raises BrokenPipeError, as ever.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        """Write; raises ExportError."""
+        with _told():
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        """Hand on what is kept; raises ExportError."""
+        with _told():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ExportError(
+            f"Cannot write the export: {(error.strerror or str(error)).lower()}.", hint="--output FILE, with more room"
+        ) from error

@@ -133,6 +133,7 @@ class Reader:
         agent: str | None = None,
         until: datetime | None = None,
         before: str | None = None,
+        after: str | None = None,
         offset: int = 0,
     ) -> list[Run]:
         """Runs, the newest first.
@@ -142,6 +143,7 @@ class Reader:
             agent: Name or role.
             until: Started before this moment (aware).
             before: Only runs older than this one (whole id): the next page, whatever was added meanwhile.
+            after: Only runs newer than this one (whole id; "": all), and the oldest first.
             offset: So many of the newest are left out.
         """
         terms: list[tuple[str, str | None]] = [
@@ -154,12 +156,14 @@ class Reader:
             ("? IN (r.model_requested, r.model_answered)", model),
             ("? IN (r.agent_name, r.agent_role)", agent),
             ("r.number < (SELECT number FROM agent_runs WHERE run_id = ?)", before),
+            ("r.number > coalesce((SELECT number FROM agent_runs WHERE run_id = ?), -1)", after),
         ]
         chosen = [(term, value) for term, value in terms if value is not None]
         condition = " AND ".join(term for term, _ in chosen) or "1"
+        order = "DESC" if after is None else "ASC"
         page = [-1 if limit is None else max(limit, 0), max(offset, 0)]
         return self._runs(
-            f"WHERE {condition} ORDER BY r.number DESC LIMIT ? OFFSET ?", [*(value for _, value in chosen), *page]
+            f"WHERE {condition} ORDER BY r.number {order} LIMIT ? OFFSET ?", [*(value for _, value in chosen), *page]
         )
 
     def _runs(self, rest: str, values: list[Any]) -> list[Run]:

@@ -18,6 +18,7 @@ from equitrcoder.ledger.redaction import Redactor, secret_values
 from equitrcoder.pricing import find_price
 from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
+from equitrcoder.providers.user_rows import all_rows
 from equitrcoder.records import new_ulid
 from equitrcoder.sandbox import Sandbox, choose_sandbox
 from equitrcoder.settings import Settings, state_dir
@@ -77,6 +78,7 @@ class Session:
             raise UsageError(f"{repo} is not a folder.", hint="name the repository with --repo DIR")
         self._options = options or SessionOptions()
         self.settings = settings
+        self._environ = environ
         self.repo = repo.resolve()
         self.session_id = self._options.session_id or new_ulid()
         if settings.use_multi_agent:
@@ -146,8 +148,9 @@ class Session:
         return find_price(choice.provider.name, choice.model, self.settings.prices, free=choice.provider.free)
 
     def _secrets(self) -> list[str]:
-        keys = [choice.key for choice in (self.choice, self._fallback) if choice is not None and choice.key]
-        return [*keys, *self.settings.secrets]
+        """Keys of every row, whatever their variables are called: the model may be changed later."""
+        names = {name for row in all_rows(self.settings.providers).values() for name in row.keys}
+        return [*(self._environ[name] for name in names if self._environ.get(name)), *self.settings.secrets]
 
     def _say_what_was_decided(self) -> None:
         notify = self._options.on_notice
@@ -155,15 +158,18 @@ class Session:
             return
         for warning in self.settings.warnings:
             notify(warning)
-        if self.choice.alias_of:
-            notify(
-                f"{self.choice.alias_of} is no longer offered; {self.choice.provider.name}/{self.choice.model} "
-                "is used in its place"
-            )
+        self._say_alias()
         if not self.settings.log_tool_calls and self.settings.origins["tool_log_file"].startswith("flag"):
             notify("no tool log is written: --tool-log-file names it, --log-tool-calls turns it on")
         if self.settings.approve is None and self.sandbox.level == "none" and not self._options.interactive:
             notify("no sandbox here: writes are free, commands need approval (--approve all lets them run)")
+
+    def _say_alias(self) -> None:
+        if self.choice.alias_of and self._options.on_notice is not None:
+            self._options.on_notice(
+                f"{self.choice.alias_of} is no longer offered; {self.choice.provider.name}/{self.choice.model} "
+                "is used in its place"
+            )
 
     async def run(self, task: str, *, check: str | None = None) -> RunResult:
         """Work on one task.
@@ -186,6 +192,49 @@ class Session:
                 raise
         second = self._start(task, previous_run_id=first.run_id, attempt=2)
         return await self._execute(second, task, check, goes_on=True)
+
+    async def change_model(self, model: str) -> None:
+        """Ask another model from the next turn on; the conversation stays, rebuilt from its plain side where needed.
+
+        Args:
+            model: As in `choose_model`.
+
+        Raises:
+            ConfigError: No such model, no key for it, or no price although there is a dollar budget. Nothing changed.
+        """
+        choice = choose_model(self.settings, self._environ, model)
+        self.budget.check_priced(self._price_of(choice), choice.model_requested)
+        await self._client.aclose()
+        self._take_model(choice)
+        self._say_alias()
+
+    def change_budget(self, dollars: float | None) -> None:
+        """Set the most that the session may cost, what is spent already included; None: no limit.
+
+        Raises:
+            UnpricedModelError: The model has no known price. Nothing changed.
+        """
+        budget = Budget(dollars=dollars, tokens=self.budget.limit_tokens, allow_unpriced=self.budget.allow_unpriced)
+        budget.check_priced(self.price, self.choice.model_requested)
+        budget.spent_nanousd, budget.spent_tokens = self.budget.spent_nanousd, self.budget.spent_tokens
+        self.budget = budget
+        self.settings = self.settings.replaced(budget=dollars)
+
+    def change_approvals(self, mode: policy.Mode) -> None:
+        """Decide calls by another mode from the next turn on.
+
+        The system prompt keeps what it said: it is part of a prefix that never changes.
+        """
+        self.approve = mode
+
+    @property
+    def last_output(self) -> tuple[str, str] | None:
+        """Name of the tool and text of the last result, secrets taken out; None before the first one."""
+        for message in reversed(self._conversation.messages):
+            if isinstance(message, ToolResults) and message.results:
+                last = message.results[-1]
+                return last.name, self.redactor.text(last.text)[0]
+        return None
 
     async def _fall_back(self, error: ProviderError) -> bool:
         """Take the fallback model if there is one that can go on from here: at the start, or on the same wire.

@@ -11,7 +11,9 @@ from equitrcoder.errors import EquitrError
 
 _logger = logging.getLogger("equitrcoder")
 
-_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?:[ =](ask|edits|all|deny|auto|required|off|DIR|\./\S+))?")
+_OPTION = re.compile(
+    r"(?:equitrcoder [^;,.]*)|--([a-z][a-z-]*[a-z])(?:[ =](ask|edits|all|deny|auto|required|off|DIR|\./\S+))?"
+)
 _NAMES = {"repo": "repo_path", "max_time": "max_time_s"}
 _SWITCHES = frozenset({"allow_unpriced", "trust", "multi_agent", "network", "log_tool_calls"})
 
@@ -34,16 +36,20 @@ def guarded(callback: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, A
 
 
 def in_python(text: str) -> str:
-    """Say options of the commands as arguments.
+    """Say options as arguments; commands that are told to be run stay as they are.
 
     Example:
         >>> in_python("a larger --max-time, or --approve all and --allow-unpriced")
         'a larger max_time_s, or approve="all" and allow_unpriced=True'
+        >>> in_python("take another: equitrcoder models --tools")
+        'take another: equitrcoder models --tools'
     """
     return _OPTION.sub(_argument, text)
 
 
 def _argument(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return found[0]
     name = found[1].replace("-", "_")
     name = _NAMES.get(name, name)
     if found[2]:

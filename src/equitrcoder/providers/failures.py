@@ -185,8 +185,10 @@ def _other_models(choice: ModelChoice) -> str:
     from equitrcoder.providers.unknown import closest
 
     row = choice.provider
-    others = [name for name in row.models if name != choice.model]
-    near = ", ".join(f"{row.name}/{name}" for name in closest(choice.model, others, cutoff=0.3))
+    today = row.aliases.get(choice.model)  # a retired name that went out as written, to an address of the user's own
+    others = [name for name in row.models if name not in (choice.model, today)]
+    found = [*([today] if today else []), *closest(choice.model, others, cutoff=0.3)]
+    near = ", ".join(f"{row.name}/{name}" for name in found[:3])
     return (f"closest: {near}; " if near else "") + f"all: equitrcoder models {row.name}"
 
 

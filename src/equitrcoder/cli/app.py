@@ -7,10 +7,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from equitrcoder.cli.session_options import hold_session, session_options
 from equitrcoder.errors import EquitrError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "run": ("equitrcoder.cli.run", "Work on one task, headless."),
@@ -23,6 +28,7 @@ COMMANDS = {
     "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
     "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
     "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),
+    "completion": ("equitrcoder.cli.completion", "Print the completion script for bash, zsh or fish."),
 }
 """Name -> (module with a `command`, its one-line help). The help stands here so that `--help` imports no command."""
 
@@ -38,6 +44,12 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -59,6 +71,7 @@ class LazyGroup(click.Group):
 EPILOG = """\b
 First steps
   equitrcoder demo
+  equitrcoder --model groq/openai/gpt-oss-120b
   export ANTHROPIC_API_KEY=…      (or OPENAI_API_KEY, GROQ_API_KEY, …: equitrcoder providers)
   equitrcoder run --model groq/openai/gpt-oss-120b --check "pytest -q" "make the failing test pass"
   equitrcoder show last
@@ -69,23 +82,38 @@ Exit codes: 0 done, 1 task failed, 2 usage, 3 settings or key, 4 provider, 5 bud
 
 
 @click.group(
+    "equitrcoder",
     cls=LazyGroup,
     invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="equitrcoder", message="equitrcoder %(version)s")
+@session_options
 @click.pass_context
-def app(ctx: click.Context) -> None:
-    """A coding agent in which every tool call is accounted for."""
+def app(ctx: click.Context, **flags: Any) -> int | None:
+    """A coding agent in which every tool call is accounted for.
+
+    Without a command: a session in this terminal; over a pipe, one message per line, as equitrcoder-simple.
+    """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        return hold_session(simple=False, **flags)
+    given = [name for name in flags if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    if given:
+        option = next(param for param in ctx.command.params if param.name == given[0]).opts[-1]
+        raise click.UsageError(f"{option} belongs behind the command: equitrcoder {ctx.invoked_subcommand} {option} …")
+    return None
 
 
-def run_app(arguments: Sequence[str]) -> int:
-    """Run the command with `arguments`; return its exit code. Never raises, never prints a traceback without -vv."""
+def run_app(arguments: Sequence[str], command: click.Command | None = None) -> int:
+    """Run a command with `arguments`; return its exit code. Never raises, never prints a traceback without -vv.
+
+    Args:
+        command: None: `equitrcoder`.
+    """
+    chosen = command or app
     try:
-        outcome = app.main(args=list(arguments), prog_name="equitrcoder", standalone_mode=False)
+        outcome = chosen.main(args=list(arguments), prog_name=chosen.name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code

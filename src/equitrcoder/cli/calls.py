@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from equitrcoder.cli import call_text, text
+from equitrcoder.cli.completing import complete_model, complete_provider, complete_tool
 from equitrcoder.cli.output import print_json_lines, print_lines
-from equitrcoder.cli.reading import open_reader, say_nothing_found
+from equitrcoder.cli.reading import open_reader, run_option, say_nothing_found
 from equitrcoder.cli.tables import Column, screen_width, table
 from equitrcoder.cli.times import since_option
 from equitrcoder.records import Outcome
@@ -41,9 +42,9 @@ Examples
 \b
 The fields of --json: docs/terminal.md. Oldest first; with --limit N the newest N.""",
 )
-@click.option("--run", metavar="RUN", help='Of this run: its id, the tail that is shown, or "last".')
+@run_option
 @click.option("--session", metavar="SESSION", help='Of this session: its id, a tail of it, or "last".')
-@click.option("--tool", metavar="TOOL", help="Of this tool.")
+@click.option("--tool", metavar="TOOL", shell_complete=complete_tool, help="Of this tool.")
 @click.option(
     "--outcome",
     type=click.Choice(get_args(Outcome)),
@@ -51,8 +52,10 @@ The fields of --json: docs/terminal.md. Oldest first; with --limit N the newest 
     help=f"That ended so: {', '.join(get_args(Outcome))}.",
 )
 @click.option("--failed", is_flag=True, help="That are closed and no success.")
-@click.option("--provider", metavar="PROVIDER", help="Asked for by a model of this provider.")
-@click.option("--model", metavar="MODEL", help="Asked for by this model.")
+@click.option(
+    "--provider", metavar="PROVIDER", shell_complete=complete_provider, help="Asked for by a model of this provider."
+)
+@click.option("--model", metavar="MODEL", shell_complete=complete_model, help="Asked for by this model.")
 @click.option("--agent", metavar="AGENT", help="By this agent: its name, or single, supervisor or worker.")
 @since_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N.")

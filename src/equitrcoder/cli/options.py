@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from equitrcoder.cli.completing import complete_model
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -34,7 +36,8 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 def settings_options(command: Command) -> Command:
     """Add the options for settings to a click command."""
     for names, attributes in reversed(_OPTIONS):
-        command = click.option(*names, **attributes)(command)
+        completed = {"shell_complete": complete_model} if names[0].endswith("model") else {}
+        command = click.option(*names, **attributes, **completed)(command)
     return command
 
 

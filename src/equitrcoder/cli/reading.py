@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from equitrcoder.cli.completing import complete_run
 from equitrcoder.cli.tables import one_line
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.reader import Reader
+
+run_option = click.option(
+    "--run",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help='Of this run: its id, the tail that is shown, or "last".',
+)
+"""The option `--run RUN`, on every command that counts or lists what runs did."""
 
 
 @contextmanager

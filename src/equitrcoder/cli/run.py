@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -42,6 +41,8 @@ def command(task: str, repo: Path, as_json: bool, trust: bool, plain: bool, verb
     TASK is the words for the model; "-" reads them from standard input. What the model says in the end goes to
     standard output, everything else to standard error.
     """
+    import asyncio  # 20 ms that neither --help nor completion has to wait for
+
     if task == "-":
         task = sys.stdin.read()
     try:
@@ -74,7 +75,7 @@ async def _run(
 
 
 async def _execute(session: Any, task: str, check: str | None, view: Any) -> int:
-    from equitrcoder.errors import EquitrError
+    from asyncio import CancelledError
 
     error: EquitrError | None = None
     try:
@@ -83,7 +84,7 @@ async def _execute(session: Any, task: str, check: str | None, view: Any) -> int
         if not view.finished:
             raise  # there was no run to begin with
         error = raised
-    except asyncio.CancelledError:
+    except CancelledError:
         pass  # a signal or a closed pipe; the run stands in the ledger as cancelled
     return int(view.end(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from equitrcoder.cli.completing import complete_run
 from equitrcoder.cli.output import print_json, print_lines
 from equitrcoder.cli.reading import open_reader
 
@@ -19,7 +20,7 @@ Examples
 \b
 RUN is an id, the letters that `equitrcoder runs` shows, or "last" (as without RUN).""",
 )
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_run)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with calls, steps and tokens, results whole.")
 @click.option("-v", "--verbose", is_flag=True, help="Also what each call was asked with and gave back.")
 def command(run: str, as_json: bool, verbose: bool) -> None:

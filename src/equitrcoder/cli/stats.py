@@ -10,7 +10,7 @@ import click
 
 from equitrcoder.cli import text
 from equitrcoder.cli.output import print_json, print_lines
-from equitrcoder.cli.reading import open_reader, say_nothing_found
+from equitrcoder.cli.reading import open_reader, run_option, say_nothing_found
 from equitrcoder.cli.tables import Column, screen_width, table
 from equitrcoder.cli.times import since_option
 
@@ -39,7 +39,7 @@ took at most so long. What an answer cost is not the cost of a tool: by tool it 
     metavar="GROUP",
     help=f"One line per {', '.join(GROUPINGS[:-1])} or {GROUPINGS[-1]} (tool).",
 )
-@click.option("--run", metavar="RUN", help='Of this run: its id, the tail that is shown, or "last".')
+@run_option
 @since_option
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object, as get_tool_call_stats() gives it; with --by also groups."

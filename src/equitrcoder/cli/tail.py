@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from equitrcoder.cli.completing import complete_run
 from equitrcoder.cli.output import print_json_lines, print_lines
 from equitrcoder.cli.reading import open_reader, say_nothing_found, tell
 
@@ -38,7 +39,7 @@ Examples
 Without RUN: the newest run that is going on, else the last one. Ends when the run ends; Ctrl-C ends only
 the watching. The events of --json: docs/terminal.md.""",
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option(
     "-n",
     "--lines",

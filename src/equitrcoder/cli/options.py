@@ -36,7 +36,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 def settings_options(command: Command) -> Command:
     """Add the options for settings to a click command."""
     for names, attributes in reversed(_OPTIONS):
-        completed = {"shell_complete": complete_model} if names[0].endswith("model") else {}
+        completed: dict[str, Any] = {"shell_complete": complete_model} if names[0].endswith("model") else {}
         command = click.option(*names, **attributes, **completed)(command)
     return command
 

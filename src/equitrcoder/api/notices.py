@@ -11,9 +11,9 @@ from equitrcoder.errors import EquitrError
 
 _logger = logging.getLogger("equitrcoder")
 
-_OPTION = re.compile(
-    r"(?:equitrcoder [^;,.]*)|--([a-z][a-z-]*[a-z])(?:[ =](ask|edits|all|deny|auto|required|off|DIR|\./\S+))?"
-)
+_COMMAND = r"equitrcoder [^;,.]*"
+_OPTION = r"--([a-z][a-z-]*[a-z])(?:[ =](ask|edits|all|deny|auto|required|off|DIR|\./\S+))?"
+_EITHER = re.compile(f"{_COMMAND}|{_OPTION}")
 _NAMES = {"repo": "repo_path", "max_time": "max_time_s"}
 _SWITCHES = frozenset({"allow_unpriced", "trust", "multi_agent", "network", "log_tool_calls"})
 
@@ -44,7 +44,7 @@ def in_python(text: str) -> str:
         >>> in_python("take another: equitrcoder models --tools")
         'take another: equitrcoder models --tools'
     """
-    return _OPTION.sub(_argument, text)
+    return _EITHER.sub(_argument, text)
 
 
 def _argument(found: re.Match[str]) -> str:

@@ -140,15 +140,16 @@ def _csv(records: Iterable[dict[str, JSON]], columns: Sequence[str] | None) -> I
         line.truncate()
         return written
 
+    known: frozenset[str] = frozenset()
     if columns:
         yield row(columns)
     for record in records:
         if not columns:
             columns = tuple(record)
             yield row(columns)
-        unknown = record.keys() - set(columns)
-        if unknown:
-            raise ValueError(f"the header lacks {', '.join(sorted(unknown))}")
+        known = known or frozenset(columns)
+        if not record.keys() <= known:
+            raise ValueError(f"the header lacks {', '.join(sorted(record.keys() - known))}")
         yield row(csv_cell(record.get(name)) for name in columns)
 
 

@@ -156,7 +156,7 @@ class Reader:
             ("? IN (r.model_requested, r.model_answered)", model),
             ("? IN (r.agent_name, r.agent_role)", agent),
             ("r.number < (SELECT number FROM agent_runs WHERE run_id = ?)", before),
-            ("r.number > coalesce((SELECT number FROM agent_runs WHERE run_id = ?), -1)", after),
+            ("r.number > (SELECT number FROM agent_runs WHERE run_id = ?)", after or None),
         ]
         chosen = [(term, value) for term, value in terms if value is not None]
         condition = " AND ".join(term for term, _ in chosen) or "1"

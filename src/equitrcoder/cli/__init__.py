@@ -7,12 +7,25 @@ import sys
 
 def main() -> None:
     """Run the command `equitrcoder` with the arguments of this process, and exit."""
+    _refuse_windows()
+    from equitrcoder.cli.app import run_app
+
+    raise SystemExit(run_app(sys.argv[1:]))
+
+
+def main_simple() -> None:
+    """Run the command `equitrcoder-simple` with the arguments of this process, and exit."""
+    _refuse_windows()
+    from equitrcoder.cli.app import run_app
+    from equitrcoder.cli.simple import command
+
+    raise SystemExit(run_app(sys.argv[1:], command))
+
+
+def _refuse_windows() -> None:
     if sys.platform == "win32":
         sys.stderr.write(
             "E130 equitrcoder does not run natively on Windows. Fix: run it inside WSL2 "
             "(wsl --install), where it is the same as on Linux\n"
         )
         raise SystemExit(3)
-    from equitrcoder.cli.app import run_app
-
-    raise SystemExit(run_app(sys.argv[1:]))

@@ -25,6 +25,7 @@ COMMANDS = {
     "calls": ("equitrcoder.cli.calls", "List tool calls, or print every record as JSON."),
     "stats": ("equitrcoder.cli.stats", "Count tool calls: how many, how long, how often they fail."),
     "tail": ("equitrcoder.cli.tail", "Watch a run while it goes on, also in another process."),
+    "export": ("equitrcoder.cli.export", "Write runs, turns or calls as JSON, JSON Lines or CSV."),
     "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
     "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
     "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),
@@ -63,6 +64,10 @@ class LazyGroup(click.Group):
             hint = f" Closest: {close[0]}." if close else ""
             raise click.UsageError(f'There is no command "{args[0]}".{hint} All: equitrcoder --help', ctx) from None
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -91,13 +96,14 @@ Exit codes: 0 done, 1 task failed, 2 usage, 3 settings or key, 4 provider, 5 bud
 @click.version_option(package_name="equitrcoder", message="equitrcoder %(version)s")
 @session_options
 @click.pass_context
-def app(ctx: click.Context, **flags: Any) -> int | None:
+def app(ctx: click.Context, /, **flags: Any) -> int | None:
     """A coding agent in which every tool call is accounted for.
 
     Without a command: a session in this terminal; over a pipe, one message per line, as equitrcoder-simple.
     """
     if ctx.invoked_subcommand is None:
         return hold_session(simple=False, **flags)
+    # Somebody means them for the command, and there they would not arrive.
     given = [name for name in flags if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
     if given:
         option = next(param for param in ctx.command.params if param.name == given[0]).opts[-1]

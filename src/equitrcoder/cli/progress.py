@@ -23,12 +23,15 @@ class RunView:
         plain: Never move the cursor.
         verbose: From 1 on: what the model says between calls, and the second seed's lines.
         stop: Called when stdout is closed.
+        foot: Shows what runs, in place of one line.
     """
 
-    def __init__(self, *, plain: bool, verbose: int, stop: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, plain: bool, verbose: int, stop: Callable[[str], None], foot: RunningLine | None = None
+    ) -> None:
         self._verbose = verbose
         self._stop = stop
-        self._running = RunningLine(enabled=not plain and can_move_cursor())
+        self._running = foot or RunningLine(enabled=not plain and can_move_cursor())
         self._subjects: dict[str, str] = {}
         self._calls: list[tuple[str, Any]] = []
         self._finished: dict[str, Any] | None = None

@@ -9,6 +9,9 @@ from typing import Any
 from equitrcoder.settings.kinds import Layer
 from equitrcoder.settings.model import Settings
 
+NOT_TRUSTED = "This folder is not trusted"
+"""How the warning begins that names what a repository's own file did not set."""
+
 
 def _lower(new: Any, current: Any) -> bool:
     return current is None or bool(new <= current)
@@ -65,7 +68,7 @@ def merge(
     _apply(merged, given)
     if left_out:
         names = ", ".join(left_out)
-        told = f"This folder is not trusted, so its equitrcoder.yaml did not set: {names}. Read the file, then: --trust"
+        told = f"{NOT_TRUSTED}, so its equitrcoder.yaml did not set: {names}. Read the file, then: --trust"
         warnings = (*warnings, told)
     values = {key: value for key, (value, _) in merged.items()}
     if "readable_paths" in values:

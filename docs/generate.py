@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from equitrcoder.providers.table import provider_table
+from equitrcoder.providers.table import provider_table, short_table
 
 HERE = Path(__file__).parent
 
@@ -25,6 +25,12 @@ def main() -> None:
         "<!-- providers: made from src/equitrcoder/providers/registry.py -->",
         "<!-- /providers -->",
         provider_table(),
+    )
+    write_between(
+        HERE.parent / "README.md",
+        "<!-- providers: made by make docs -->",
+        "<!-- /providers -->",
+        short_table(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/providers.md, made from the registry; `make docs` writes it and a test holds the two together."""
+"""The tables of README.md and docs/providers.md, made from the registry; `make docs` writes them, tests compare them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def provider_table() -> str:
     """The 15 rows as a Markdown table, ending in a newline."""
     lines = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *(_line(_cells(row)) for row in PROVIDERS.values())]
     return "\n".join(lines) + "\n"
+
+
+def short_table() -> str:
+    """Provider, key and what it was checked on, as a Markdown table, ending in a newline."""
+    columns = ("provider", "key", "default model", "checked on")
+    rows = [
+        (row.name, _code(row.keys[0]) if row.keys else "none", _code(row.default_model or "yours"), _checked(row))
+        for row in PROVIDERS.values()
+    ]
+    return "\n".join([_line(columns), _line(["---"] * len(columns)), *map(_line, rows)]) + "\n"
 
 
 def _line(cells: tuple[str, ...] | list[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from equitrcoder.cli.app import COMMANDS, app, run_app
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "help"
-BELOW = {"config": ("path", "show"), "db": ("path", "rebuild")}
+BELOW = {"config": ("path", "show"), "db": ("path", "rebuild"), "export": ("calls", "runs", "turns")}
 NAMES = [
     (),
     *((name,) for name in COMMANDS),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from equitrcoder.cli import call_text, text
-from equitrcoder.cli.completing import complete_model, complete_provider, complete_tool
+from equitrcoder.cli.call_filters import call_filters, call_query
 from equitrcoder.cli.output import print_json_lines, print_lines
-from equitrcoder.cli.reading import open_reader, run_option, say_nothing_found
+from equitrcoder.cli.reading import open_reader, say_nothing_found
 from equitrcoder.cli.tables import Column, screen_width, table
-from equitrcoder.cli.times import since_option
-from equitrcoder.records import Outcome
 
 if TYPE_CHECKING:
     from equitrcoder.records import ToolCall
@@ -42,37 +39,9 @@ Examples
 \b
 The fields of --json: docs/terminal.md. Oldest first; with --limit N the newest N.""",
 )
-@run_option
-@click.option("--session", metavar="SESSION", help='Of this session: its id, a tail of it, or "last".')
-@click.option("--tool", metavar="TOOL", shell_complete=complete_tool, help="Of this tool.")
-@click.option(
-    "--outcome",
-    type=click.Choice(get_args(Outcome)),
-    metavar="OUTCOME",
-    help=f"That ended so: {', '.join(get_args(Outcome))}.",
-)
-@click.option("--failed", is_flag=True, help="That are closed and no success.")
-@click.option(
-    "--provider", metavar="PROVIDER", shell_complete=complete_provider, help="Asked for by a model of this provider."
-)
-@click.option("--model", metavar="MODEL", shell_complete=complete_model, help="Asked for by this model.")
-@click.option("--agent", metavar="AGENT", help="By this agent: its name, or single, supervisor or worker.")
-@since_option
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N.")
+@call_filters
 @click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object per line.")
-def command(
-    run: str | None,
-    session: str | None,
-    tool: str | None,
-    outcome: Outcome | None,
-    failed: bool,
-    provider: str | None,
-    model: str | None,
-    agent: str | None,
-    since: datetime | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def command(as_json: bool, **chosen: Any) -> None:
     """List tool calls, oldest first, or print every record as JSON.
 
     What chooses is combined: a call is listed when all of it holds.
@@ -80,18 +49,7 @@ def command(
     from equitrcoder.ledger import CallQuery, call_to_dict
 
     with open_reader() as reader:
-        query = CallQuery(
-            run=run,
-            session=reader.session(session) if session is not None else None,
-            tool=tool,
-            outcome=outcome,
-            failed=failed,
-            provider=provider,
-            model=model,
-            agent=agent,
-            since=since,
-            limit=limit,
-        )
+        query = call_query(reader, **chosen)
         calls = reader.calls(query, full=as_json)
         if as_json:
             print_json_lines(map(call_to_dict, calls))

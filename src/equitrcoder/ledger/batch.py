@@ -96,19 +96,20 @@ class Batch:
 
     def _call_requested(self, event: dict[str, Any], offset: int, length: int) -> None:
         uid = str(event["call_uid"])
-        if self._outlines.pop(uid, None) is None:
-            self.calls_without_turn.append(uid)
         row = self._enter(uid, event, self.clock)
+        if self._outlines.pop(uid, None) is None:  # only now: what makes no sense leaves the outline standing
+            self.calls_without_turn.append(uid)
         row["requested_offset"] = offset
         row["requested_length"] = length
 
     def _enter(self, uid: str, event: dict[str, Any], clock: str) -> dict[str, Any]:
-        row = self.new_calls[uid] = rows.CALL_COLUMNS.copy()
+        row = rows.CALL_COLUMNS.copy()
         rows.put_requested(row, event)
         row["call_uid"] = uid
         row["run_id"] = self.run_id
         row["run_number"] = self._number
         row["order_at"] = clock
+        self.new_calls[uid] = row
         return row
 
     def settle(self) -> None:

@@ -38,16 +38,22 @@ def open_index(state_dir: Path, current: Index | None = None) -> Index:
         current.close()
         current = None
     try:
-        index = current or _open(state_dir)
-        index.read_register()
+        return _up_to_date(current or _open(state_dir))
     except sqlite3.OperationalError:
         raise  # busy, read-only, full: making it anew would not help
     except sqlite3.DatabaseError:
         from equitrcoder.ledger.rebuild import rebuild_index
 
         rebuild_index(state_dir)
-        index = _open(state_dir)
+        return _up_to_date(_open(state_dir))
+
+
+def _up_to_date(index: Index) -> Index:
+    try:
         index.read_register()
+    except BaseException:
+        index.close()
+        raise
     return index
 
 

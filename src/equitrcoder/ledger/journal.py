@@ -118,7 +118,7 @@ class Journal:
             if self._sealed:
                 raise ValueError("the journal is closed")
             self._sealed = last
-            if not 0 <= now_ns - self._looked_at_ns < _LOOK_EVERY_NS:
+            if last or not 0 <= now_ns - self._looked_at_ns < _LOOK_EVERY_NS:
                 self._looked_at_ns = now_ns
                 self._look_after_file()
             if self._waiting and not self._write_waiting():
@@ -222,7 +222,9 @@ class Journal:
     def _look_after_file(self) -> None:
         """Is the file still ours? If it was deleted or replaced, it is made anew from the open one."""
         try:
-            if self.path.lstat().st_ino == self._inode:
+            seen = self.path.lstat()
+            if seen.st_ino == self._inode:
+                self._compare_size(seen.st_size)
                 return
             what = "was replaced"
         except FileNotFoundError:
@@ -230,6 +232,12 @@ class Journal:
         except OSError:
             return  # the folder cannot be looked at; writing still works or says why not
         self._restore(what)
+
+    def _compare_size(self, size: int) -> None:
+        if size < self._size:
+            lost = f"{self.path} was cut from {self._size} to {size} bytes during the run; what stood there is lost."
+            self._tell("journal_cut", lost)
+            self._size = size
 
     def _restore(self, what: str) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -252,35 +251,29 @@ class Reader:
         return query if query.run is None else replace(query, run=self.run(query.run).run_id)
 
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Answer from an index that is up to date; if it turns out to be damaged, from one made anew."""
+        """Answer from an index that is up to date; made anew if it is damaged, in memory if it cannot be written."""
         with self._guard:
             try:
                 return self._answer(question)
             except sqlite3.OperationalError as error:
-                raise _busy_or_broken(error, self.state_dir) from error
+                if "locked" in str(error) or "busy" in str(error):
+                    busy = f"Another process holds the index in {self.state_dir}."
+                    raise IndexBusy(busy, hint="try again") from error
+                if "no such" in str(error):  # a table is gone
+                    return self._answer_anew(question)
+                return self._answer_from_memory(question)
             except sqlite3.DatabaseError:
                 return self._answer_anew(question)
             except OSError as error:
-                raise LedgerError(
-                    f"Cannot read the ledger in {self.state_dir}: {(error.strerror or str(error)).lower()}.",
-                    hint="check who owns the folder, or set EQUITRCODER_STATE_DIR",
-                ) from error
+                if self.state_dir.is_dir():
+                    return self._answer_from_memory(question)
+                raise _unreadable(self.state_dir, error.strerror or str(error)) from error
 
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        self._index = self._open()
+        self._index = open_index(self.state_dir, self._index)
         # Where nothing can be written nothing is closed either: dead runs show as running there.
         self.troubles = catch_up(self._index, close_dead=self._index.path is not None)
         return question(self._index.connection)
-
-    def _open(self) -> Index:
-        try:
-            return open_index(self.state_dir, self._index)
-        except (sqlite3.OperationalError, OSError):
-            if not self.state_dir.is_dir() or os.access(self.state_dir, os.W_OK):
-                raise
-        in_memory = Index(None, self.state_dir)
-        in_memory.read_register()
-        return in_memory
 
     def _answer_anew(self, question: Callable[[sqlite3.Connection], T]) -> T:
         from equitrcoder.ledger.rebuild import rebuild_index
@@ -289,14 +282,21 @@ class Reader:
         try:
             rebuild_index(self.state_dir)
             return self._answer(question)
+        except (sqlite3.Error, OSError):
+            return self._answer_from_memory(question)
+
+    def _answer_from_memory(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """A read-only folder, a full disk: the journals are read into an index that lives as long as this reader."""
+        self.close()
+        try:
+            self._index = Index(None, self.state_dir)
+            return self._answer(question)
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"The index in {self.state_dir} is damaged and cannot be made anew: {error}.",
-                hint="delete index.sqlite; the journals hold everything",
-            ) from error
+            raise _unreadable(self.state_dir, str(error)) from error
 
 
-def _busy_or_broken(error: sqlite3.OperationalError, state_dir: Path) -> LedgerError:
-    if "locked" in str(error) or "busy" in str(error):
-        return IndexBusy(f"Another process holds the index in {state_dir}.", hint="try again")
-    return LedgerError(f"Cannot use the index in {state_dir}: {error}.", hint="make room, or delete index.sqlite")
+def _unreadable(state_dir: Path, reason: str) -> LedgerError:
+    return LedgerError(
+        f"Cannot read the ledger in {state_dir}: {reason.lower()}.",
+        hint="check who owns the folder, or set EQUITRCODER_STATE_DIR",
+    )

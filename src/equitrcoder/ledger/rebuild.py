@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from equitrcoder.ledger import catch_up, files, register
 from equitrcoder.ledger.index import NAME, Index
@@ -99,21 +100,29 @@ def _exchange(state_dir: Path, fresh: Path) -> None:
 def _register_strays(state_dir: Path) -> None:
     """Journals that runs.jsonl does not name (it was deleted, or a kill came between) are entered at its end."""
     known = {entry.fields["journal"] for entry in register.read(state_dir).entries}
-    for path in sorted((state_dir / "journals").glob("*/*/*.jsonl")):
+    strays = []
+    for path in (state_dir / "journals").glob("*/*/*.jsonl"):
         journal = path.relative_to(state_dir).as_posix()
-        if journal not in known:
-            _register_stray(state_dir, path, journal)
+        if journal not in known and (started := _first_event(path)) is not None:
+            strays.append((str(started["at"]), journal, started))
+    for at, journal, started in sorted(strays, key=lambda stray: stray[:2]):
+        begun = started if started["type"] == "run_started" else {}
+        run_id = begun.get("run_id")
+        fields = {name: begun[name] for name in register.REPEATED if name in begun}
+        fields |= {
+            "run_id": run_id if isinstance(run_id, str) else Path(journal).stem,
+            "journal": journal,
+            "found": True,
+        }
+        register.append(state_dir, "started", fields, at=at)
 
 
-def _register_stray(state_dir: Path, path: Path, journal: str) -> None:
+def _first_event(path: Path) -> dict[str, Any] | None:
+    """None for a journal that its process is about to enter, or was killed before it could."""
     try:
         if files.is_locked(path):
-            return  # its process is about to enter it
+            return None
         events = read_piece(path, Place()).events
     except OSError:
-        return
-    started = events[0][2] if events and events[0][2]["type"] == "run_started" else {}
-    run_id = started.get("run_id")
-    fields = {name: started[name] for name in register.REPEATED if name in started}
-    fields |= {"run_id": run_id if isinstance(run_id, str) else path.stem, "journal": journal, "found": True}
-    register.append(state_dir, "started", fields, at=started.get("at"))
+        return None
+    return events[0][2] if events else None

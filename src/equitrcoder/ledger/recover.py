@@ -41,7 +41,7 @@ def close_dead_run(
         if not files.try_lock(fd):
             return False
         state = _State(path)
-        if not state.finished and (state.place.offset or state.torn_bytes):
+        if not state.finished:
             _append_end(fd, state, entries=entries, status=status)
             state = _State(path)
         if state.finished:
@@ -74,6 +74,8 @@ def _append_end(fd: int, state: _State, *, entries: int | None, status: str | No
         end["torn"] = torn
     if lost:
         end["damage"] = f"it had {entries} entries, and {state.place.seq} are left"
+    elif not state.place.seq and not torn:
+        end["damage"] = "it is empty"
     chain.append("run_finished", end)
 
 

@@ -53,7 +53,7 @@ def compute_stats(connection: sqlite3.Connection, query: CallQuery) -> Stats:
     }
     calls = sum(tool["count"] for tool in usage.values())
     successful = sum(tool["success_count"] for tool in usage.values())
-    total_ms = sum(row[3] for row in found)
+    total_ms: float = sum((row[3] for row in found), 0.0)
     return Stats(
         total_calls=calls,
         successful_calls=successful,

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def safe(text: str) -> str:
-    r"""Make text harmless for a terminal: control characters, escapes and direction marks are shown, not executed.
-
-    Newlines and tabs stay.
-
-    Example:
-        >>> print(safe("a\x1b[31mb"))
-        a\x1b[31mb
-    """
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+from equitrcoder.ledger.readable import duration as duration
+from equitrcoder.ledger.readable import safe as safe
 
 
 def one_line(text: str, width: int) -> str:
@@ -30,26 +18,6 @@ def one_line(text: str, width: int) -> str:
     """
     line = safe(" ".join(text.split()))
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
-
-
-def duration(milliseconds: float | None) -> str:
-    """A duration as a person reads it; never "0 s" for something that took time.
-
-    Example:
-        >>> duration(8.2), duration(0.31), duration(12_400), duration(None)
-        ('8 ms', '0.3 ms', '12.4 s', '-')
-    """
-    if milliseconds is None:
-        return "-"
-    if milliseconds < 1:
-        return f"{max(milliseconds, 0.1):.1f} ms"
-    if milliseconds < 9_950:
-        return f"{milliseconds:,.0f} ms"
-    seconds = milliseconds / 1000
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
 
 
 def money(nanousd: int | None) -> str:

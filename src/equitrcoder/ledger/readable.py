@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
-from typing import TYPE_CHECKING
-
-from equitrcoder import jsontext
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equitrcoder.records import ToolCall
@@ -54,13 +52,27 @@ def duration(milliseconds: float | None) -> str:
 
 def subject(call: ToolCall) -> str:
     """The path, command or pattern of a call; else its arguments as JSON; the raw text when they were none."""
-    if call.arguments is None:
-        return call.arguments_raw or ""
+    return subject_of(call.arguments, call.arguments_raw)
+
+
+def subject_of(arguments: Mapping[str, Any] | None, arguments_raw: str | None) -> str:
+    """The same of arguments.
+
+    Example:
+        >>> subject_of({"path": ".", "command": "pytest -q"}, None), subject_of({"depth": 2}, None)
+        ('pytest -q', '{"depth":2}')
+    """
+    if arguments is None:
+        return arguments_raw or ""
     for name in _TELLING:
-        value = call.arguments.get(name)
+        value = arguments.get(name)
         if isinstance(value, str) and value:
             return value
-    return jsontext.dumps(call.arguments).decode() if call.arguments else ""
+    if not arguments:
+        return ""
+    from equitrcoder import jsontext  # late: what is shown after Tab must not wait for it
+
+    return jsontext.dumps(arguments).decode()
 
 
 def outcome(call: ToolCall) -> str:
@@ -68,16 +80,28 @@ def outcome(call: ToolCall) -> str:
 
     Example: `success`, `failed (exit 1)`, `failed (not_found)`, `running`.
     """
-    exit_code = (call.result_metadata or {}).get("exit_code")
-    if call.outcome == "success":
+    return outcome_of(call.outcome, call.error_type, call.result_metadata)
+
+
+def outcome_of(outcome: str, error_type: str | None, metadata: Mapping[str, Any] | None) -> str:
+    """The same of its parts.
+
+    Example:
+        >>> outcome_of("failed", "exit_status", {"exit_code": 1}), outcome_of("timeout", "timeout", None)
+        ('failed (exit 1)', 'timeout')
+    """
+    exit_code = (metadata or {}).get("exit_code")
+    if outcome == "success":
         return "success"
     if isinstance(exit_code, int):
-        return f"{call.outcome} (exit {exit_code})"
-    return f"{call.outcome} ({call.error_type})" if call.error_type not in (None, call.outcome) else call.outcome
+        return f"{outcome} (exit {exit_code})"
+    return f"{outcome} ({error_type})" if error_type not in (None, outcome) else outcome
 
 
 def log_line(call: ToolCall) -> str:
     """A call on one line of the readable tool log: time (UTC), tool, subject, outcome, duration, error."""
+    from datetime import UTC  # late, as above
+
     moment = (call.started_at or call.requested_at).astimezone(UTC)
     cells = (
         f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}Z",

@@ -125,6 +125,7 @@ def test_the_model_cannot_find_change_or_commit_it(tmp_path: Path) -> None:
         Answer(
             calls=[
                 Call("search", {"pattern": "needle"}),
+                Call("list_directory", {"path": "logs"}),
                 Call("directory_tree", {"path": "."}),
                 Call("git_status", {}),
                 Call("git_commit", {"message": "all of it"}),
@@ -143,7 +144,7 @@ def test_the_model_cannot_find_change_or_commit_it(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     found = entries(world.repo / names[0])
     assert [entry["error_type"] for entry in found[1:7]] == ["protected"] * 6
-    assert [entry["outcome"] for entry in by_id(found)[7:]] == ["success"] * 4
+    assert [entry["outcome"] for entry in by_id(found)[7:]] == ["success"] * 5
     assert "needle.txt" in told[0] and "t.log" not in "".join(told)
     assert set(git(world.repo, "ls-tree", "-r", "--name-only", "HEAD").split()) == {"needle.txt", "way"}
     assert b"forged" not in (world.repo / names[1]).read_bytes().replace(b"logs", b"")

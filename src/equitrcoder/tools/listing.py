@@ -23,7 +23,8 @@ def _list(box: Box, path: str) -> ToolResult:
     with box.workspace.at(path) as place:
         folder = box.workspace.open_folder(place)
         try:
-            found = entries(folder, place.path, Ignored())
+            all_entries = entries(folder, place.path, Ignored())
+            found = [entry for entry in all_entries if not box.workspace.is_hidden(entry.path)]
             lines = [_line(entry) for entry in found[: box.limits.entries]]
         finally:
             os.close(folder)

@@ -21,6 +21,7 @@ from equitrcoder.errors import (
     BudgetExceeded,
     ConfigError,
     ExportError,
+    IndexBusy,
     MissingKeyError,
     MultiAgentNotReadyError,
     StepLimitReached,
@@ -29,6 +30,7 @@ from equitrcoder.errors import (
     UsageError,
     WireNotReadyError,
 )
+from equitrcoder.ledger import Reader
 from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, ScriptedProvider, Usage
 from equitrcoder.testing.script import Script
 
@@ -175,6 +177,23 @@ async def test_a_call_is_counted_when_chat_returns(folder: Path, serve: Any) -> 
         for done in range(1, rounds + 1):
             await agent.chat("look")
             assert agent.get_tool_call_stats()["total_calls"] == done
+
+
+async def test_an_index_that_fails_takes_no_result_away(
+    folder: Path, serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve([LOOK, DONE])
+
+    def fail(reader: Reader, which: str) -> Any:
+        raise IndexBusy("Another process holds the index.")  # which is hard to arrange with a real one
+
+    async with api() as agent:
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "run_view", fail)
+            result = await agent.chat("look")
+        assert (str(result), result.calls, result.tool_calls) == ("Done.", 1, [])
+        assert "without its calls and steps: E603" in caplog.text
+        assert len(agent.calls()) == 1
 
 
 # How failures surface.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from equitrcoder.errors import EquitrError, ProviderError, RunStopped, UsageError
+from equitrcoder.errors import EquitrError, LedgerError, ProviderError, RunStopped, UsageError
 
 if TYPE_CHECKING:
     from equitrcoder.agent.result import RunResult
@@ -54,11 +54,17 @@ class Chats:
             return result
 
     def _complete(self, result: RunResult) -> None:
-        """Put into a result what the ledger says of its run."""
+        """Put into a result what the ledger says of its run. An index that fails takes no result away."""
         from equitrcoder.ledger.reader import Reader
 
-        with Reader(self._opening.state_dir()) as reader:
-            view: dict[str, Any] = reader.run_view(result.run_id)
+        try:
+            with Reader(self._opening.state_dir()) as reader:
+                view: dict[str, Any] = reader.run_view(result.run_id)
+        except LedgerError as error:
+            from equitrcoder.api import notices
+
+            notices.tell(f"The result of run {result.run_id} is without its calls and steps: {error}")
+            return
         result.tool_calls = view["tool_calls"]
         result.execution_steps = view["execution_steps"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from equitrcoder.testing import Answer, Call, ReceivedRequest, ScriptedProvider
+from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, ScriptedProvider
 from tests.command import World
 
 TURNS = 6
@@ -67,6 +67,9 @@ def _check(world: World, requests: list[ReceivedRequest]) -> str:
             record = kept[(place // 3 + 1, place % 3)]
             assert record["outcome"] == "success"
             assert record["result"] == told
+    # every request that the provider saw was written down before it went out
+    journals = [path.read_text() for path in world.state.glob("journals/*/*/*.jsonl")]
+    assert sum(text.count('"type":"request_sent"') for text in journals) >= len(requests)
     runs = world.runs()
     if not runs:
         assert requests == []
@@ -111,6 +114,22 @@ def _wait_for_commands(world: World) -> None:
             return
         before = now
         time.sleep(0.15)
+
+
+@pytest.mark.crash
+def test_a_request_in_flight_at_the_kill_is_told_as_failed(tmp_path: Path) -> None:
+    with ScriptedProvider([Fault(stall_before_answer=True)]) as provider:
+        world = World(tmp_path, provider.base_url)
+        process = world.start(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        provider.wait_for_stalled(1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (run,) = world.runs()
+    assert run["status"] == "interrupted"
+    shown = json.loads(world.equitrcoder("show", "last", "--json").out)
+    (error,) = [step for step in shown["execution_steps"] if step["type"] == "error"][:1]
+    assert error["content"]["error_type"] == "interrupted"
+    assert error["content"]["attempt"] == 1
 
 
 @pytest.mark.crash

@@ -50,6 +50,7 @@ class Accounts:
         self._tokens_known = 0
         self._bytes_since = prompt_bytes
         self._reservation: Reservation | None = None
+        self._attempt = 1
 
     def add_to_prompt(self, size_bytes: int) -> None:
         """Say how much the next prompt has grown since the last answer."""
@@ -84,6 +85,11 @@ class Accounts:
             self._announce(call)
         return recorded
 
+    def record_request(self, attempt: int) -> None:
+        """Write down that a request goes out, before it does."""
+        self._attempt = attempt
+        self._recorder.request_sent(step=self._result.steps_taken + 1, attempt=attempt)
+
     def record_failed_attempt(self, failed: FailedAttempt) -> None:
         """Write an attempt that gave no answer to the ledger; what it is known to have cost counts."""
         error, partial = failed.error, failed.error.partial
@@ -112,7 +118,7 @@ class Accounts:
         """Write down that the run was stopped while the provider was answering."""
         self._recorder.request_failed(
             step=self._result.steps_taken + 1,
-            attempt=1,
+            attempt=self._attempt,
             error_type="cancelled",
             message="the run was stopped while the provider was answering",
         )

@@ -177,7 +177,10 @@ class AgentRun:
     async def _ask_provider(self, request: ModelRequest) -> ModelResponse:
         try:
             return await self._parts.client.ask(
-                request, on_delta=self._note_delta, on_failed_attempt=self._note_failed_attempt
+                request,
+                on_delta=self._note_delta,
+                on_failed_attempt=self._note_failed_attempt,
+                on_attempt=self._parts.accounts.record_request,
             )
         except asyncio.CancelledError:
             self._parts.accounts.record_cancelled_request()

@@ -14,6 +14,7 @@ from equitrcoder.ledger.entries import compose
 from equitrcoder.records import CLOSED_OUTCOMES, new_ulid
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.journal import Journal, Written
     from equitrcoder.ledger.redaction import Redactor
     from equitrcoder.records import JSON, Approval, Outcome, RunStatus, SandboxLevel, ToolKind
@@ -68,12 +69,14 @@ class RunRecorder:
         *,
         on_event: Callable[[bytes, Written | None, dict[str, Any]], None],
         on_finish: Callable[[RunRecorder, RunStatus], None],
+        content: Content | None = None,
     ) -> None:
         self.run_id = run_id
         self.session_id = session_id
         self.journal_path: Path = journal.path
         self.journal = journal
         self._redactor = redactor
+        self._content = content
         self._on_event = on_event
         self._on_finish = on_finish
         self._guard = threading.Lock()
@@ -87,6 +90,13 @@ class RunRecorder:
     def message(self, *, role: str, text: str) -> None:
         """Record words that go to the model: a prompt, or what the harness says on the user's side."""
         self._append(b"message", {"role": role, "text": text})
+
+    def request_sent(self, *, step: int, attempt: int) -> None:
+        """Record that a model request is about to go out; BEFORE it does.
+
+        Whatever a kill leaves of it, the ledger knows that the provider may have seen it, and charged for it.
+        """
+        self._append(b"request_sent", {"step": step, "attempt": attempt})
 
     def request_failed(
         self,
@@ -318,6 +328,8 @@ class RunRecorder:
 
     def _append(self, kind: bytes, fields: dict[str, Any], long: Mapping[str, Any] = {}, *, last: bool = False) -> None:
         """Add an entry. `long` has its fields that come from outside and can be large; `fields` is ours to change."""
+        if self._content is not None:
+            long = self._content.reduce(kind, fields, long, self._redactor)
         self._write(kind, compose(self._redactor, fields, long), fields, last=last)
 
     def _write(self, kind: bytes, entry: bytes, fields: dict[str, Any], *, last: bool = False) -> None:

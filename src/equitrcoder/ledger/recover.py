@@ -62,6 +62,10 @@ def _append_end(fd: int, state: _State, *, entries: int | None, status: str | No
         else:
             outcome, why = ("interrupted", "process_died") if started else ("cancelled", "process_died")
         chain.append("call_finished", {"call_uid": uid, "outcome": outcome, "error_type": why, "recovered": True})
+    if state.open_request is not None and not lost:
+        words = "the process died while the provider was asked; what that cost is not known"
+        failed = {**state.open_request, "error_type": "interrupted", "message": words, "recovered": True}
+        chain.append("request_failed", failed)
     end: dict[str, Any] = {
         "status": (status if lost else None) or "interrupted",
         "response": None,
@@ -98,6 +102,7 @@ class _State:
         self.status = ""
         self.last_at = ""
         self.open_calls: dict[str, bool] = {}  # call_uid -> has it started
+        self.open_request: dict[str, Any] | None = None  # step and attempt of one without an answer
         while True:
             piece = read_piece(path, self.place)
             for _, _, event in piece.events:
@@ -111,6 +116,10 @@ class _State:
         kind = event["type"]
         uid = event.get("call_uid")
         self.last_at = max(self.last_at, event["at"])
+        if kind == "request_sent":
+            self.open_request = {"step": event.get("step"), "attempt": event.get("attempt")}
+        elif kind in ("turn", "request_failed"):
+            self.open_request = None
         if kind == "turn":
             for outline in event.get("calls") or ():
                 self.open_calls[str(outline["call_uid"])] = False

@@ -118,6 +118,7 @@ class ModelClient:
         *,
         on_delta: Callable[[Delta], None] | None = None,
         on_failed_attempt: Callable[[FailedAttempt], None] | None = None,
+        on_attempt: Callable[[int], None] | None = None,
     ) -> ModelResponse:
         """Ask, and ask again where that may help.
 
@@ -125,6 +126,7 @@ class ModelClient:
             request: What to ask; `options.model` is sent as it is.
             on_delta: Gets text while it streams. What it got from an attempt that then failed counts for nothing.
             on_failed_attempt: Told of each attempt that failed, before the wait; of the last one too, before it raises.
+            on_attempt: Told the number of each attempt, from 1, before its first byte goes out.
 
         Returns:
             The answer of the first attempt that succeeded.
@@ -139,6 +141,8 @@ class ModelClient:
         while True:
             attempt += 1
             headers: dict[str, str] = {}
+            if on_attempt is not None:
+                on_attempt(attempt)
             try:
                 return await self._attempt(http_request, request.options.stream, on_delta, attempt, headers)
             except ProviderError as error:

@@ -149,6 +149,42 @@ def test_a_journal_taken_away_is_made_anew(tmp_path: Path, monkeypatch: pytest.M
         assert reader.damage() == []
 
 
+def test_a_journal_that_cannot_be_made_anew_goes_on_in_the_open_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_LOOK_EVERY_NS", 0)
+    told: list[str] = []
+    with Ledger(tmp_path, on_trouble=told.append) as ledger:
+        run = start(ledger)
+        disk = Disk(monkeypatch, run.journal_path)
+        run.journal_path.unlink()
+        disk.full = True  # no room for the copy
+        one_call(run, step=1)
+        disk.full = False
+        one_call(run, step=2)
+        run.finish(status="completed")
+    assert len(told) == 1
+    assert "cannot be made anew" in told[0]
+    assert len(whole_journal(run.journal_path)) == 10
+
+
+def test_a_sync_that_fails_is_told_and_writes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from equitrcoder.ledger import files
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "sync_data", fail)
+    told: list[str] = []
+    with Ledger(tmp_path, durability="full", on_trouble=told.append) as ledger:
+        run = start(ledger)
+        one_call(run)
+        run.finish(status="completed")
+    assert len(told) == 1
+    assert "loss of power" in told[0]
+    assert len(whole_journal(journal_of(tmp_path))) == 6
+
+
 def test_a_journal_emptied_under_us_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_LOOK_EVERY_NS", 0)
     told: list[str] = []

@@ -28,26 +28,30 @@ def compose(redactor: Redactor, fields: dict[str, Any], long: Mapping[str, Any])
     """
     given = fields.get("result_bytes"), fields.get("result_sha256")
     try:
-        body = _compose_plainly(fields, long)
+        encoded = _put_long(fields, long) if long else None
+        body = orjson.dumps(fields)
     except (TypeError, UnicodeEncodeError):  # numbers or texts that orjson cannot write
         return _compose_carefully(redactor, fields, long, given)
-    return _compose_carefully(redactor, fields, long, given) if redactor.suspects(body) else body
+    if redactor.suspects(body):
+        return _compose_carefully(redactor, fields, long, given)
+    if encoded:
+        fields.update(encoded)
+    return body
 
 
-def _compose_plainly(fields: dict[str, Any], long: Mapping[str, Any]) -> bytes:
+def _put_long(fields: dict[str, Any], long: Mapping[str, Any]) -> dict[str, bytes]:
+    """Put the long fields among the others, ready to be written; returns the JSON of those that are no texts."""
     encoded: dict[str, bytes] = {}
     for name, value in long.items():
         if isinstance(value, str):
             fields[name] = value
         else:
-            encoded[name] = orjson.dumps(value)
-            fields[name] = orjson.Fragment(encoded[name])
+            encoded[name] = piece = orjson.dumps(value)
+            fields[name] = orjson.Fragment(piece)
     if "result" in long:
         whole = long["result"]
         _measure(fields, whole.encode() if isinstance(whole, str) else encoded["result"])
-    body = orjson.dumps(fields)
-    fields.update(encoded)
-    return body
+    return encoded
 
 
 def _measure(fields: dict[str, Any], whole: bytes) -> None:

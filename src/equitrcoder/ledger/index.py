@@ -52,11 +52,11 @@ class Index:
 
     def _prepare(self) -> None:
         connection = self.connection
-        connection.execute("PRAGMA page_size = 8192")  # a call is some 3 KB; counts for a new file only
+        connection.execute("PRAGMA page_size = 16384")  # a call is some 3 KB; counts for a new file only
         if self.path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 2000")  # 16 MB: most runs copy their pages once, at the end
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")  # 16 MB: most runs copy their pages once, at the end
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             with self.transaction():

@@ -185,16 +185,23 @@ class Journal:
             written = os.write(self._fd, line)
             if written != len(line):
                 written = self._write_again(line, written)
-            if self._full:
-                files.sync_data(self._fd)
         except OSError as error:
             self._tell("journal_write", _trouble(self.path, error))
             return None
+        if self._full:
+            self._sync()
         offset = self._size
         self.seq = seq
         self._size = offset + written
         self._last_hash = line_hash.hexdigest().encode()
         return seq, at, offset, written - 1, self._last_hash
+
+    def _sync(self) -> None:
+        """What is written stays written if this fails: it only is not safe from a loss of power."""
+        try:
+            files.sync_data(self._fd)
+        except OSError as error:
+            self._tell("journal_sync", f"{self.path} cannot be made safe from a loss of power ({error.strerror}).")
 
     def _write_again(self, line: bytes, written: int) -> int:
         """Cut a short write back and try once more: a write can be short for other reasons than a full disk."""
@@ -240,17 +247,21 @@ class Journal:
             self._size = size
 
     def _restore(self, what: str) -> None:
+        old, inode = self._fd, self._inode
         try:
             if os.path.lexists(self.path):
                 self.path.rename(self.path.with_name(f"{self.path.name}.replaced-{time.time_ns()}"))
-            old, self._fd = self._fd, self._create()
+            self._fd = self._create()
+            files.copy(old, self._fd)
         except OSError as error:
+            if self._fd != old:
+                os.close(self._fd)
+                self._fd, self._inode = old, inode
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             self._tell("journal_gone", f"{self.path} {what} and cannot be made anew ({error.strerror}).")
             return
-        try:
-            files.copy(old, self._fd)
-        finally:
-            os.close(old)
+        os.close(old)
         self._tell("journal_gone", f"{self.path} {what} during the run; it was made anew with all its entries.")
 
 

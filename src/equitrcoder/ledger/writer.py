@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from pathlib import Path
@@ -124,8 +125,9 @@ class IndexWriter:
             self._index = open_index(self._state_dir, self._index)
             for run_id, handed in list(self._runs.items()):
                 self._index.take_handed(run_id, self._all_of(handed))
-                if self._index.follow(run_id, verify=False):
-                    self._runs.pop(run_id)
+                with contextlib.suppress(FileNotFoundError):  # its recorder tells that the journal is gone
+                    if self._index.follow(run_id, verify=False):
+                        self._runs.pop(run_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journals are the truth and the run goes on
             self._tell("index", f"The index cannot be written ({error}); the journals are complete.")
 

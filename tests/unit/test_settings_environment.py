@@ -46,6 +46,7 @@ GOOD = {
     "max_attempts": ("1", 1),
     "command_timeout_s": ("1.5", 1.5),
     "durability": ("full", "full"),
+    "content": ("hash", {"arguments": "hash", "results": "hash"}),
     "check": ("make test && make lint", "make test && make lint"),
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equitrcoder import policy
 from equitrcoder.errors import ProviderError, RequestRefusedError, UsageError
@@ -36,6 +36,7 @@ from .prompts import system_prompt
 from .result import RunResult
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.ledger.recorder import RunRecorder
     from equitrcoder.pricing import Price
@@ -103,6 +104,7 @@ class Session:
             durability=settings.durability,
             on_trouble=self._options.on_notice,
             tool_log=tool_log,
+            content=_content(settings),
         )
         self.sandbox: Sandbox = choose_sandbox(
             settings.sandbox,
@@ -378,3 +380,13 @@ class Session:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def _content(settings: Settings) -> Content | None:
+    """What is kept of arguments and results; None: everything."""
+    kept: Mapping[str, Any] = settings.content
+    if all(how == "full" for how in kept.values()):
+        return None
+    from equitrcoder.ledger.content import Content
+
+    return Content(**kept)

@@ -21,6 +21,7 @@ from equitrcoder.ledger.writer import IndexWriter
 from equitrcoder.records import new_ulid
 
 if TYPE_CHECKING:
+    from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.journal import Written
     from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.records import JSON, AgentRole, Capture, RunStatus
@@ -34,6 +35,7 @@ class Ledger:
         redactor: What is taken out before anything is written; None: nothing.
         durability: `process`: survives any kill. `full`: survives power loss, at one fdatasync per event.
         on_trouble: Hears one line per kind of trouble, once. Its own exceptions are ignored.
+        content: What is kept of arguments and results; None: everything.
         tool_log: Gets a line for every call of its runs when the call is closed; closed with the ledger.
 
     Example:
@@ -53,9 +55,11 @@ class Ledger:
         durability: Durability = "process",
         on_trouble: Callable[[str], None] | None = None,
         tool_log: ToolLog | None = None,
+        content: Content | None = None,
     ) -> None:
         self.state_dir = state_dir
         self._tool_log = tool_log
+        self._content = content
         self._redactor = redactor or Redactor()
         self._durability: Durability = durability
         self._on_trouble = on_trouble
@@ -122,6 +126,7 @@ class Ledger:
             self._redactor,
             on_event=partial(self._writer.take, run_id),
             on_finish=self._finished,
+            content=self._content,
         )
         with self._guard:
             self._recorders[run_id] = recorder

@@ -144,6 +144,7 @@ def put_finished(row: dict[str, Any], event: dict[str, Any]) -> None:
         row["duration_source"] = "measured"
     if "result" in event:
         row["result"], row["result_form"] = _result(event["result"])
+    if "result_bytes" in event:  # also where the result itself is not kept
         row["result_bytes"] = whole_number(event.get("result_bytes"))
         row["result_sha256"] = text(event.get("result_sha256"))
     if "error_type" in event or "error_message" in event:

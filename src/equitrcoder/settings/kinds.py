@@ -63,6 +63,10 @@ def _split(separator: str) -> Callable[[str], list[str]]:
     return lambda text: [part.strip() for part in text.split(separator) if part.strip()]
 
 
+def _both(text: str) -> dict[str, str]:
+    return {"arguments": text.strip(), "results": text.strip()}
+
+
 def _choice(*words: str) -> Kind:
     return Kind(f"one of {', '.join(words)}", choice(*words))
 
@@ -71,6 +75,12 @@ def _providers(value: Any) -> Any:
     from equitrcoder.settings.rows import check_providers
 
     return check_providers(value)
+
+
+def _content(value: Any) -> Any:
+    from equitrcoder.settings.rows import check_content
+
+    return check_content(value)
 
 
 def _prices(value: Any) -> Any:
@@ -115,6 +125,7 @@ KEYS: dict[str, Kind] = {
     "max_attempts": WHOLE,
     "command_timeout_s": SECONDS,
     "durability": _choice("process", "full"),
+    "content": Kind("arguments and results, each full, hash or off", _content, _both),
     "check": Kind("a command line", command),
 }
 """Every key; equal to the attributes of `Settings` (a test holds them together)."""

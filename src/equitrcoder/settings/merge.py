@@ -22,6 +22,8 @@ def _ranked(*words: str, unset: str = "") -> Callable[[Any, Any], bool]:
     return lambda new, current: words.index(new) >= words.index(current or unset)
 
 
+_keeps_less = _ranked("full", "hash", "off")
+
 TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "budget": _lower,
     "max_turns": _lower,
@@ -35,6 +37,7 @@ TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "approve": _ranked("all", "edits", "ask", "deny", unset="ask"),
     "sandbox": _ranked("off", "auto", "required"),
     "durability": _ranked("process", "full"),
+    "content": lambda new, current: all(_keeps_less(new[what], current.get(what, "full")) for what in new),
     "stream": lambda new, current: True,
 }
 """(new, current) -> whether a repository that nobody trusted yet may set it so.
@@ -58,7 +61,8 @@ def merge(
     """Lay the layers over the defaults; the later one wins: user, repository, environment, given.
 
     Of a repository that is not trusted only what tightens is taken (`TIGHTER`); one warning names what was left out.
-    Rows of `providers` and `prices` are joined by name; every other value replaces the one before as a whole.
+    Rows of `providers` and `prices`, and the two of `content`, are joined by name; every other value replaces the one
+    before as a whole.
     """
     merged: Layer = {}
     _apply(merged, user)

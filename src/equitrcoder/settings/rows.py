@@ -100,6 +100,13 @@ PRICE_FIELDS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
 )
 
 
+def _kept(value: Any) -> str:
+    return "off" if value is False else choice("full", "hash", "off")(value)  # YAML reads a bare off as false
+
+
+check_content = _row(
+    "arguments and results, each full, hash or off", dict.fromkeys(("arguments", "results"), _kept), ()
+)
 check_providers = _rows("rows by name", _row("a provider's row", PROVIDER_FIELDS, ()), _provider_name)
 check_prices = _rows('prices by "provider/model"', _row("a price", PRICE_FIELDS, ("input", "output")), _priced_model)
 

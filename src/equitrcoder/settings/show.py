@@ -33,6 +33,8 @@ def _value(key: str, value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if key == "content":
+        return ", ".join(f"{what} {value.get(what, 'full')}" for what in ("arguments", "results"))
     if isinstance(value, Mapping):
         return ", ".join(map(shown, value)) or "not set"  # names only: rows may hold credentials
     if isinstance(value, tuple):

@@ -10,6 +10,7 @@ import pytest
 
 from equitrcoder.ledger import Ledger, Reader
 from equitrcoder.ledger.reading import Damage, Placed, read_events
+from equitrcoder.wires.values import WireCall
 from tests.ledger_runs import ask, dump, journal_of, start
 
 
@@ -129,6 +130,27 @@ def test_an_entry_garbled_at_any_place(whole: Path, tmp_path: Path) -> None:
         assert {uid for uid, _ in known_before(data, before).items()} <= {call.call_uid for call in calls}, place
         assert damage, place
         shutil.rmtree(target)
+
+
+def test_a_call_that_the_provider_ran_is_unknown_after_a_kill(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        run = start(ledger)
+        searched = WireCall(name="web_search", arguments={}, id="1", index=0, kind="provider-executed", result="hit")
+        ask(run, calls=(searched,))
+        run.finish(status="completed")
+    path = journal_of(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))  # run_started, turn
+    register = tmp_path / "runs.jsonl"
+    register.write_bytes(register.read_bytes().splitlines(keepends=True)[0])
+    (tmp_path / "index.sqlite").unlink()
+    with Reader(tmp_path) as reader:
+        (call,) = reader.calls()
+    assert (call.tool_name, call.executed_by, call.outcome, call.error_type) == (
+        "web_search",
+        "provider",
+        "unknown",
+        "process_died",
+    )
 
 
 def test_an_intact_journal_reads_without_damage(whole: Path) -> None:

@@ -1,6 +1,7 @@
 """Closing a dead run: only who gets the lock of its journal may do it, so a run that lives is never touched.
 
-Calls in flight are closed as `interrupted`, calls that never started as `cancelled`, and the run ends as `interrupted`.
+Calls in flight are closed as `interrupted`, calls that never started as `cancelled`, calls that the provider runs and
+whose result was not written as `unknown`; the run ends as `interrupted`.
 A torn last entry is cut back and kept, as text, in the closing entry.
 """
 
@@ -17,6 +18,7 @@ from equitrcoder.ledger.journal import now_text
 from equitrcoder.ledger.reading import Place, read_piece
 
 _TORN_TEXT_BYTES = 65_536
+_AFTER_DEATH = {"running": "interrupted", "requested": "cancelled", "provider": "unknown"}
 
 
 def close_dead_run(
@@ -56,11 +58,11 @@ def _append_end(fd: int, state: _State, *, entries: int | None, status: str | No
     torn = _cut_torn_tail(fd, state)
     chain = _Chain(fd, state.place)
     lost = entries is not None
-    for uid, started in state.open_calls.items():
+    for uid, state_of_call in state.open_calls.items():
         if lost:
             outcome, why = "unknown", "record_lost"
         else:
-            outcome, why = ("interrupted", "process_died") if started else ("cancelled", "process_died")
+            outcome, why = _AFTER_DEATH[state_of_call], "process_died"
         chain.append("call_finished", {"call_uid": uid, "outcome": outcome, "error_type": why, "recovered": True})
     if state.open_request is not None and not lost:
         words = "the process died while the provider was asked; what that cost is not known"
@@ -101,7 +103,7 @@ class _State:
         self.finished = False
         self.status = ""
         self.last_at = ""
-        self.open_calls: dict[str, bool] = {}  # call_uid -> has it started
+        self.open_calls: dict[str, str] = {}  # call_uid -> requested, running or provider
         self.open_request: dict[str, Any] | None = None  # step and attempt of one without an answer
         while True:
             piece = read_piece(path, self.place)
@@ -122,11 +124,12 @@ class _State:
             self.open_request = None
         if kind == "turn":
             for outline in event.get("calls") or ():
-                self.open_calls[str(outline["call_uid"])] = False
+                by_provider = outline.get("executed_by") == "provider"
+                self.open_calls[str(outline["call_uid"])] = "provider" if by_provider else "requested"
         elif kind == "call_requested":
-            self.open_calls.setdefault(str(uid), False)
+            self.open_calls.setdefault(str(uid), "requested")
         elif kind == "call_started":
-            self.open_calls[str(uid)] = True
+            self.open_calls[str(uid)] = "running"
         elif kind == "call_finished":
             self.open_calls.pop(str(uid), None)
         elif kind == "run_finished":

@@ -17,7 +17,7 @@ from equitrcoder.ledger import Ledger
 from equitrcoder.providers.registry import PROVIDERS
 from equitrcoder.wires.values import Turn, WireCall
 
-HEAVY = ("asyncio", "httpx2", "ssl", "yaml", "re2", "equitrcoder.agent", "equitrcoder.ledger", "prompt_toolkit")
+HEAVY = ("asyncio", "httpx2", "ssl", "yaml", "re2", "equitrcoder.agent", "equitrcoder.ledger.reader", "prompt_toolkit")
 
 
 def ask(words: str, *, shell: str = "bash") -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +47,13 @@ def tail(world: World, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    too_late = threading.Timer(60, process.kill)  # so that what never ends fails instead of hanging
+    too_late.start()
     with process:
         try:
             yield process
         finally:
+            too_late.cancel()
             process.kill()
 
 
@@ -64,6 +68,14 @@ def until(process: subprocess.Popen[str], word: str) -> list[str]:
     raise AssertionError(f"no line with {word!r} in {read}: {process.stderr and process.stderr.read()}")
 
 
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it says from here on, on stdout and stderr; it has ended then."""
+    assert process.stdout is not None and process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(60)
+    return out, err
+
+
 def test_a_run_in_another_process_is_watched_to_its_end(tmp_path: Path) -> None:
     with a_run_that_waits(tmp_path) as (world, provider, _), tail(world) as watching:
         begun = until(watching, "(exit 3)")
@@ -72,7 +84,7 @@ def test_a_run_in_another_process_is_watched_to_its_end(tmp_path: Path) -> None:
         for words in ("user: do it", "turn 1 · ", "          I look first.", "  read_file a.txt ", "turn 2 · "):
             assert words in told
         provider.release()
-        rest, err = watching.communicate(timeout=60)
+        rest, err = rest_of(watching)
         assert "All done." in rest and "completed\n" in rest
         assert "2 calls, 1 failed · 3 turns" in rest.splitlines()[-1]
         assert watching.returncode == 0
@@ -83,7 +95,7 @@ def test_as_json_it_is_the_journal(tmp_path: Path) -> None:
     with a_run_that_waits(tmp_path) as (world, provider, _), tail(world, "last", "--json") as watching:
         begun = until(watching, '"exit_code":3')
         provider.release()
-        rest, err = watching.communicate(timeout=60)
+        rest, err = rest_of(watching)
         assert (watching.returncode, err) == (0, "")
     (journal,) = world.state.glob("journals/*/*/*.jsonl")
     seen = [json.loads(line) for line in [*begun, *rest.splitlines()]]
@@ -95,7 +107,7 @@ def test_a_run_that_is_killed_shows_as_interrupted(tmp_path: Path) -> None:
         until(watching, "(exit 3)")
         run.kill()
         run.wait()
-        rest, _ = watching.communicate(timeout=60)
+        rest, _ = rest_of(watching)
         assert "interrupted: the process ended before the run did" in rest
         assert watching.returncode == 0
     (found,) = world.runs()
@@ -107,7 +119,7 @@ def test_ctrl_c_leaves_quietly_and_the_run_goes_on(tmp_path: Path) -> None:
         with tail(world) as watching:
             until(watching, "(exit 3)")
             watching.send_signal(signal.SIGINT)
-            _, err = watching.communicate(timeout=60)
+            _, err = rest_of(watching)
             assert (watching.returncode, err) == (130, "")
         provider.release()
         assert run.wait(60) == 0
@@ -128,7 +140,7 @@ def test_without_following_it_ends_at_once(tmp_path: Path) -> None:
         assert done.code == 0
         assert done.out.count("\n") == 1 and "(exit 3)" in done.out
         events = world.equitrcoder("tail", "--no-follow", "--json").events
-        assert events[-1]["type"] == "call_finished"
+        assert events[-1]["type"] == "request_sent"
         assert run.poll() is None
 
 

@@ -170,6 +170,18 @@ def test_a_call_that_runs_for_a_second_is_shown_once_while_it_runs() -> None:
     assert line.split()[1:] == ["run_command", "sleep", r"9\x1b[2J", "9,000", "ms", "timeout"]
 
 
+def test_an_answer_that_is_waited_for_is_shown_too() -> None:
+    lines = JournalLines("R")
+    at = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    later = at + timedelta(seconds=2)
+    for step in (1, 2):
+        assert list(lines.take({"type": "request_sent", "at": at.isoformat(), "step": step, "attempt": 1})) == []
+    assert len(list(lines.take({"type": "turn", "at": at.isoformat(), "step": 1}))) == 1
+    (line,) = lines.running(later)
+    assert line[10:] == "turn 2 …"
+    assert list(lines.running(later)) == []
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -41,11 +41,12 @@ class JournalLines:
             yield (_clock(event) if number == 0 else INDENT) + line
 
     def running(self, now: datetime) -> Iterator[str]:
-        """A line for each call that has been running for a second, once."""
+        """A line for each call that runs, and each answer that is waited for, since a second; once."""
         for uid, since in list(self._running.items()):
             if (now - since).total_seconds() >= SHOW_RUNNING_AFTER_S:
                 del self._running[uid]
-                yield f"{_clock({'at': now.isoformat()})}  {cut(self._calls[uid][0], CALL_PLACES)} …"
+                what = f"  {cut(self._calls[uid][0], CALL_PLACES)}" if uid in self._calls else uid
+                yield f"{_clock({'at': now.isoformat()})}{what} …"
 
     def _run_started(self, event: Mapping[str, Any]) -> Iterator[str]:
         self._started_at = event.get("at")
@@ -55,12 +56,20 @@ class JournalLines:
     def _message(self, event: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one_line(str(event.get('role')))}: {cut(one_line(str(event.get('text') or '')), WORDS_PLACES)}"
 
+    def _request_sent(self, event: Mapping[str, Any]) -> Iterator[str]:
+        moment = _moment(event)
+        if moment is not None:
+            self._running[f"turn {event.get('step')}"] = moment
+        yield from ()
+
     def _request_failed(self, event: Mapping[str, Any]) -> Iterator[str]:
+        self._running.pop(f"turn {event.get('step')}", None)
         self._totals["cost_nanousd"] += event.get("cost_nanousd") or 0
         words = one_line(str(event.get("message") or event.get("error_type")))
         yield f"attempt {event.get('attempt')} gave no answer: {words}"
 
     def _turn(self, event: Mapping[str, Any]) -> Iterator[str]:
+        self._running.pop(f"turn {event.get('step')}", None)
         usage: Mapping[str, Any] = event.get("usage") or {}
         tokens_in, tokens_out = usage.get("input_tokens"), usage.get("output_tokens")
         cost = event.get("cost_nanousd")
@@ -130,6 +139,7 @@ class JournalLines:
 _HANDLERS: dict[str, Callable[[JournalLines, Mapping[str, Any]], Iterator[str]]] = {
     "run_started": JournalLines._run_started,
     "message": JournalLines._message,
+    "request_sent": JournalLines._request_sent,
     "request_failed": JournalLines._request_failed,
     "turn": JournalLines._turn,
     "call_requested": JournalLines._call_requested,

@@ -75,7 +75,8 @@ class ToolCall:
     executed_by: ExecutedBy = "client"
     capture: Capture
     arguments: dict[str, JSON] | None
-    """What the model asked for, redacted; None when it was no JSON object: then `arguments_raw` has the text."""
+    """What the model asked for, redacted; None when it was no JSON object: then `arguments_raw` has the text.
+    Both are None when the setting `content` keeps no arguments."""
     arguments_raw: str | None = None
     result: JSON = None
     """What the tool gave back, redacted and bounded."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from equitrcoder import policy
 from equitrcoder.errors import ProviderError, RequestRefusedError, UsageError
 from equitrcoder.ledger.ledger import Ledger
-from equitrcoder.ledger.redaction import Redactor, secret_values
+from equitrcoder.ledger.redaction import Redactor, named_secrets
 from equitrcoder.pricing import find_price
 from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
@@ -94,7 +94,7 @@ class Session:
         self.budget.check_priced(self.price, self.choice.model_requested)
         if self._fallback is not None:
             self.budget.check_priced(self._price_of(self._fallback), self._fallback.model_requested)
-        self.redactor = Redactor(secret_values(environ, extra=self._secrets()))
+        self.redactor = Redactor(named_secrets(environ, extra=self._secrets()))
         state = state_dir(environ)
         tool_log = self._open_tool_log()
         hidden = [state, *(tool_log.paths if tool_log is not None else ())]

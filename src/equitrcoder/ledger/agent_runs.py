@@ -217,9 +217,9 @@ class AgentRuns:
     def _writing(self) -> Ledger:
         if self._ledger is None:
             from equitrcoder.ledger.ledger import Ledger
-            from equitrcoder.ledger.redaction import Redactor, secret_values
+            from equitrcoder.ledger.redaction import Redactor, named_secrets
 
-            self._ledger = Ledger(self.state_dir, redactor=Redactor(secret_values(os.environ)))
+            self._ledger = Ledger(self.state_dir, redactor=Redactor(named_secrets(os.environ)))
         return self._ledger
 
     def _reading(self) -> Reader:

@@ -64,10 +64,6 @@ def measure(folder: Path, *, rounds: int = ROUNDS, calls: int = CALLS) -> dict[s
     }
 
 
-def _ratio(ours: list[tuple[float, float]], floors: list[tuple[float, float]], which: int) -> float:
-    return statistics.median(our[which] / floor[which] for our, floor in zip(ours, floors, strict=True))
-
-
 def _round(steps: Iterable[Callable[[int], None]]) -> tuple[float, float]:
     """p50 of one step and CPU time of the process per step, microseconds."""
     taken: list[int] = []

@@ -277,6 +277,33 @@ def test_a_signal_ends_the_run_properly(tmp_path: Path, number: signal.Signals) 
     assert run["status"] == "cancelled"
 
 
+def _wait_until_gone(pid: int) -> None:
+    """Return when the process has ended; whoever inherits it may still have to collect it."""
+    while True:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+
+
+def test_two_signals_leave_at_once_and_nothing_behind(tmp_path: Path) -> None:
+    script = [Answer(calls=[Call("run_command", {"command": "echo $$ > pid; sleep 61"})])]
+    with ScriptedProvider(script) as provider:
+        world = _world(tmp_path, provider)
+        process = world.start()
+        while not (world.repo / "pid").exists() or not (world.repo / "pid").read_text().strip():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    _wait_until_gone(int((world.repo / "pid").read_text()))
+    (record,) = world.calls()
+    assert record["outcome"] in ("cancelled", "interrupted")
+
+
 def test_a_signal_while_the_provider_is_silent(tmp_path: Path) -> None:
     with ScriptedProvider([Fault(stall_before_answer=True)]) as provider:
         world = _world(tmp_path, provider)

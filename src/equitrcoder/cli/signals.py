@@ -21,9 +21,13 @@ class Stop:
     def __call__(self, asked_by: str) -> None:
         """Stop the run: the first time by cancelling it, the second time by leaving now.
 
-        Leaving now loses nothing: what happened is in the journal, and calls in flight show as interrupted.
+        Leaving now loses nothing: what happened is in the journal, and calls in flight show as interrupted. Commands
+        that still run are killed first.
         """
         if self.asked_by is not None and asked_by.startswith("SIG"):
+            from equitrcoder.sandbox.family import end_all_now
+
+            end_all_now()
             os._exit(130)
         first, self.asked_by = self.asked_by is None, self.asked_by or asked_by
         if first and self._task is not None:

@@ -110,6 +110,15 @@ class Family:
         return False
 
 
+def end_all_now() -> None:
+    """Kill every child of this process with its group, without waiting: for a process that leaves at once."""
+    for pid in _children():
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def kill_group(child: subprocess.Popen[bytes]) -> None:
     """Kill the session that `child` leads, and reap `child`.
 

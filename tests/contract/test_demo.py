@@ -8,6 +8,7 @@ from pathlib import Path
 
 from equitrcoder import demo
 from equitrcoder.ledger import CallQuery, Reader
+from tests.command import World
 
 
 async def test_the_agent_fixes_the_bug_and_the_ledger_has_every_call(tmp_path: Path) -> None:
@@ -35,12 +36,20 @@ async def test_the_agent_fixes_the_bug_and_the_ledger_has_every_call(tmp_path: P
     ]
     assert "+    share, left_over = divmod(cents, people)" in str(calls[-1].result)
 
-    said = demo.summary({**environ, "GROQ_API_KEY": "gsk_1"}, result.run_id)
-    assert "failed (exit 1)" in said
-    assert "failed (not_found)" in said
-    assert "Scripted model, no AI was called" in said
-    assert f"equitrcoder show {result.run_id[-4:]}" in said
-    assert [line.split()[:4] for line in said.splitlines() if line.startswith("all ")] == [["all", "9", "2", "(22%)"]]
+
+def test_the_command_shows_the_run_the_ledger_and_what_to_type_next(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        world.environ.pop(name)
+    done = world.equitrcoder("demo", environ={"GROQ_API_KEY": "gsk_0123456789abcdef"})
+    assert done.code == 0, done.err
+    assert "scripted model, no AI was called" in done.err and "no AI was called" in done.out
+    assert "failed (exit 1)" in done.out and "failed (not_found)" in done.out
+    assert [line.split()[:4] for line in done.out.splitlines() if line.startswith("all ")] == [
+        ["all", "9", "2", "(22%)"]
+    ]
+    assert 'equitrcoder run --model groq/openai/gpt-oss-120b "make the failing test pass"' in done.out
+    assert len(world.calls()) == 9
 
 
 async def test_the_demo_leaves_no_folder_behind_unless_it_is_told_where(tmp_path: Path) -> None:

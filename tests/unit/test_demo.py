@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from equitrcoder import demo
-from equitrcoder.demo.report import calls_table, next_command, stats_table
+from equitrcoder.demo.report import next_command
 from equitrcoder.providers.provider import Provider
-from equitrcoder.records import ToolCall
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, ReceivedRequest
 
@@ -201,76 +198,6 @@ def test_the_model_does_not_miss_a_page_that_is_there(repository: Path) -> None:
 
 
 # --- what is printed
-
-
-def call(tool: str, duration_ms: float | None, **fields: Any) -> ToolCall:
-    known = ToolCall(
-        call_uid="c",
-        provider_call_id=None,
-        session_id="s",
-        run_id="r",
-        step=1,
-        position=0,
-        ordinal=1,
-        provider="local",
-        model_requested="local/scripted-model",
-        tool_name=tool,
-        capture="middleware",
-        arguments={},
-        outcome="success",
-        duration_ms=duration_ms,
-        requested_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-    return replace(known, **fields)
-
-
-def test_the_calls_are_told_with_what_went_wrong() -> None:
-    calls = [
-        call("read_file", 0.02, arguments={"file_path": "README.md"}),
-        call("read_file", 0.4, arguments={"file_path": "docs/x.md"}, outcome="failed", error_type="not_found"),
-        call(
-            "run_command",
-            1203.0,
-            arguments={"command": "make\ntest \x1b[2J"},
-            outcome="failed",
-            error_type="exit_status",
-            result_metadata={"exit_code": 2},
-        ),
-        call("git_diff", None, outcome="cancelled"),
-        call("f", 3.0, arguments=None, arguments_raw="{"),
-    ]
-    assert calls_table(calls).splitlines() == [
-        "tool         on                  time",
-        "read_file    README.md         0.1 ms",
-        "read_file    docs/x.md         0.4 ms  failed (not_found)",
-        "run_command  make test ?[2J  1,203 ms  failed (exit 2)",
-        "git_diff                            -  cancelled",
-        "f                                3 ms",
-    ]
-    assert calls_table([]) == "no calls"
-
-
-def test_the_statistics_are_told_by_tool_and_in_all() -> None:
-    stats = {
-        "total_calls": 4,
-        "successful_calls": 2,
-        "failed_calls": 2,
-        "success_rate": 0.5,
-        "total_duration_ms": 1206.0,
-        "average_duration_ms": 301.5,
-        "tool_usage": {
-            "read_file": {"count": 3, "success_count": 2, "total_duration_ms": 6.0},
-            "run_command": {"count": 1, "success_count": 0, "total_duration_ms": 1200.0},
-        },
-    }
-    assert stats_table(stats).splitlines() == [
-        "tool         calls    failed   average     total",
-        "read_file        3   1 (33%)      2 ms      6 ms",
-        "run_command      1  1 (100%)  1,200 ms  1,200 ms",
-        "all              4   2 (50%)    302 ms  1,206 ms",
-    ]
-    none = {"total_calls": 0, "failed_calls": 0, "total_duration_ms": 0.0, "tool_usage": {}}
-    assert stats_table(none).splitlines()[1:] == ["all       0       0        -      -"]
 
 
 def no_server(_row: Provider, _url: str) -> str | None:

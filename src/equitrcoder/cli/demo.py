@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from equitrcoder.cli.text import short_id
 from equitrcoder.errors import EquitrError
 
 
@@ -24,10 +25,29 @@ What is not: the model. It follows a script; the repository is a small one with 
 )
 def command(plain: bool, verbose: int) -> int:
     """See it work: a scripted model fixes a bug in a small repository. No key, no network."""
-    return asyncio.run(_demo(plain=plain, verbose=verbose))
+    code, run_id = asyncio.run(_demo(plain=plain, verbose=verbose))
+    if run_id:
+        _show_the_ledger(run_id)
+    return code
 
 
-async def _demo(*, plain: bool, verbose: int) -> int:
+def _show_the_ledger(run_id: str) -> None:
+    """What the ledger holds of the run, by the commands that anybody has, and what to type next."""
+    from equitrcoder import demo
+    from equitrcoder.cli.calls import command as calls
+    from equitrcoder.cli.stats import command as stats
+    from equitrcoder.settings import load, user_config_path
+
+    for name, subcommand in (("calls", calls), ("stats", stats)):
+        click.echo(f"\n$ equitrcoder {name} --run {short_id(run_id)}")
+        subcommand.main(args=["--run", run_id], standalone_mode=False)
+    user_file = user_config_path(os.environ)
+    settings = load(user_file=user_file, repo_file=None, environ=os.environ, flags={}, trusted=False)
+    click.echo(f"\n{demo.NO_AI[0].upper()}{demo.NO_AI[1:]}; everything else was real.")
+    click.echo(f"\n{demo.next_command(settings, os.environ)}")
+
+
+async def _demo(*, plain: bool, verbose: int) -> tuple[int, str]:
     from equitrcoder import demo
     from equitrcoder.agent.session import SessionOptions
     from equitrcoder.cli.progress import RunView
@@ -40,9 +60,7 @@ async def _demo(*, plain: bool, verbose: int) -> int:
         async with demo.demo_session(os.environ, options=options) as session:
             view.begin(session)
             code = await _execute(session, view)
-    if view.run_id:
-        sys.stdout.write("\n" + demo.summary(os.environ, view.run_id) + "\n")
-    return code
+    return code, view.run_id
 
 
 async def _execute(session: Any, view: Any) -> int:

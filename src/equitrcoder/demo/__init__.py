@@ -1,7 +1,8 @@
 """The demo: a scripted model behind a real HTTP server on loopback; everything else is real.
 
     TASK, CHECK, script(), make_repository(folder)    what it works on, how it is checked, and with which model
-    demo_session(...), run_demo(...), summary(...)     the agent at work on it, and what to print afterwards
+    demo_session(...), run_demo(...)                   the agent at work on it
+    NO_AI, next_command(...)                           what to say before, and what to type afterwards
 
 Names are resolved on first use (PEP 562): the scripted model can be had without the agent.
 """
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from equitrcoder.demo.model import TASK as TASK
     from equitrcoder.demo.model import script as script
     from equitrcoder.demo.report import NO_AI as NO_AI
+    from equitrcoder.demo.report import next_command as next_command
     from equitrcoder.demo.run import demo_session as demo_session
     from equitrcoder.demo.run import run_demo as run_demo
-    from equitrcoder.demo.run import summary as summary
     from equitrcoder.demo.workspace import CHECK as CHECK
     from equitrcoder.demo.workspace import make_repository as make_repository
 
@@ -27,12 +28,12 @@ _HOMES = {
     "TASK": "model",
     "demo_session": "run",
     "make_repository": "workspace",
+    "next_command": "report",
     "run_demo": "run",
     "script": "model",
-    "summary": "run",
 }
 
-__all__ = ["CHECK", "NO_AI", "TASK", "demo_session", "make_repository", "run_demo", "script", "summary"]
+__all__ = ["CHECK", "NO_AI", "TASK", "demo_session", "make_repository", "next_command", "run_demo", "script"]
 
 
 def __getattr__(name: str) -> Any:

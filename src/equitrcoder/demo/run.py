@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from equitrcoder.demo.model import TASK, script
-from equitrcoder.demo.report import NO_AI, calls_table, next_command, stats_table
 from equitrcoder.demo.workspace import CHECK, INTERPRETER_FOLDERS, make_repository
-from equitrcoder.settings import Settings, state_dir
+from equitrcoder.settings import Settings
 from equitrcoder.testing import ScriptedProvider
 
 if TYPE_CHECKING:
@@ -77,31 +76,3 @@ async def run_demo(
     """
     async with demo_session(environ, options=options, folder=folder) as session:
         return await session.run(TASK, check=CHECK)
-
-
-def summary(environ: Mapping[str, str], run_id: str, *, settings: Settings | None = None) -> str:
-    """What to print after the demo: its calls and statistics as they stand in the ledger, and what to type next.
-
-    Args:
-        environ: The environment; for the ledger, for keys and for a local server.
-        run_id: The demo's run; its session must be closed.
-        settings: The user's own, for the model that would be taken; None: the defaults.
-
-    Raises:
-        LedgerError: The ledger cannot be read.
-    """
-    from equitrcoder.ledger import CallQuery, Reader
-
-    reader = Reader(state_dir(environ))
-    try:
-        calls = list(reader.calls(CallQuery(run=run_id)))
-        stats = reader.stats(CallQuery(run=run_id))
-    finally:
-        reader.close()
-    parts = [
-        calls_table(calls),
-        stats_table(stats),
-        f"{NO_AI[0].upper()}{NO_AI[1:]}; everything else was real. All of it: equitrcoder show {run_id[-4:]}",
-        next_command(settings or Settings(), environ),
-    ]
-    return "\n\n".join(parts)

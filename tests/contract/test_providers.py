@@ -80,6 +80,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "reasoning": "reasoning_content",
         "stream_usage": True,
     },
+    "mistral": {
+        "variable": "MISTRAL_BASE_URL",
+        "base": "",
+        "path": "/v1/chat/completions",
+        "body": {"max_tokens": 100, "parallel_tool_calls": False, "reasoning_effort": "low"},
+        "absent": {"max_completion_tokens", "store", "stream_options"},
+        "reasoning": None,  # in the content list, or not at all
+        "stream_usage": False,
+    },
     "huggingface": {
         "variable": "HUGGINGFACE_BASE_URL",
         "base": "",
@@ -151,7 +160,8 @@ async def ask(choice: ModelChoice, *, stream: bool, parallel_calls: bool = False
 
 
 def test_every_row_of_the_chat_wire_is_here() -> None:
-    on_chat = {name for name, row in PROVIDERS.items() if "openai-chat" in (row.wire, row.wire_with_base_url)}
+    chat = {"openai-chat", "mistral"}
+    on_chat = {name for name, row in PROVIDERS.items() if chat & {row.wire, row.wire_with_base_url}}
     assert set(ROWS) == on_chat
 
 
@@ -191,7 +201,7 @@ def check_request(request: ReceivedRequest, row: str, *, stream: bool) -> None:
     echoed = body["messages"][2]
     found = {field: echoed[field] for field in ("reasoning", "reasoning_content") if field in echoed}
     assert found == ({expected["reasoning"]: "first look"} if expected["reasoning"] else {})
-    assert ("gateway_field" in echoed) is (row != "groq")  # groq refuses fields that it does not know
+    assert ("gateway_field" in echoed) is (row not in ("groq", "mistral"))  # they refuse fields that they do not know
 
 
 async def test_only_a_local_server_is_told_that_it_may_call_in_parallel() -> None:

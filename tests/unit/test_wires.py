@@ -29,7 +29,7 @@ def test_the_seven_wires_are_named() -> None:
     assert tuple(names.split()) == wires.WIRES
 
 
-@pytest.mark.parametrize("name", [*wires.WIRES[1:], "replicate-predictions"])
+@pytest.mark.parametrize("name", [*sorted(set(wires.WIRES) - set(wires._BUILT)), "replicate-predictions"])
 def test_a_wire_that_comes_next_says_so(name: str) -> None:
     with pytest.raises(
         WireNotReadyError, match=f"E502 The wire {name} is known but not built yet; this wire comes next"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from equitrcoder.records import Capture
@@ -63,6 +63,10 @@ class Provider:
     @property
     def dialect(self) -> Any:
         """The departures in the form that the wire takes; None where a wire has none."""
+        if self.wire == "mistral" and self.quirks:
+            from equitrcoder.wires.mistral import DIALECT
+
+            return replace(DIALECT, **self.quirks)
         if self.wire != "openai-chat":
             return None
         from equitrcoder.wires.openai_chat import ChatDialect  # the wire is read only by whoever asks a model

@@ -25,7 +25,10 @@ WIRES: tuple[str, ...] = (
 )
 """Every wire of the product, built or not."""
 
-_BUILT: dict[str, str] = {"openai-chat": "equitrcoder.wires.openai_chat"}
+_BUILT: dict[str, str] = {
+    "openai-chat": "equitrcoder.wires.openai_chat",
+    "mistral": "equitrcoder.wires.mistral",
+}
 
 
 def wire(name: str) -> Wire:

@@ -104,8 +104,11 @@ def _failure(data: Any) -> Failure:
     named: dict[str, Any] = inner if isinstance(inner, dict) else outer
     message = _message(inner)
     words = {_word(source.get(key)) for source in (outer, named) for key in ("type", "code", "status", "error_code")}
-    status = next((number for key in ("status_code", "code", "status") if (number := _status(named.get(key)))), None)
+    status = next((number for key in _STATUS_KEYS if (number := _status(named.get(key)))), None)
     return Failure(_clean(message)[:500], frozenset(words - {""}), status, named)
+
+
+_STATUS_KEYS = ("status_code", "raw_status_code", "code", "status")
 
 
 def _message(inner: Any) -> str:

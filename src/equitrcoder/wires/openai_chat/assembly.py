@@ -61,22 +61,26 @@ def _joined_parts(parts: list[Any]) -> list[Any]:
     """Join neighbours that are nothing but text, or nothing but thinking; a part with anything more stays itself."""
     joined: list[Any] = []
     pieces: list[str] = []
-    kind = ""
+    kind, closed = "", None
     for part in [*parts, None]:
         plain = _plain_kind(part)
         if pieces and plain != kind:
-            joined.append(_plain_part(kind, "".join(pieces)))
-            pieces = []
+            joined.append(_plain_part(kind, "".join(pieces), closed))
+            pieces, closed = [], None
         kind = plain
         if plain:
             pieces.append(read_part(part)[1])
+            closed = part.get("closed", closed)
         elif part is not None:
             joined.append(part)
     return joined
 
 
 def _plain_kind(part: Any) -> str:
-    if not isinstance(part, dict) or len(part) != 2:
+    if not isinstance(part, dict):
+        return ""
+    marked = part.get("type") == "thinking" and isinstance(part.get("closed"), bool)  # Mistral
+    if len(part) != 2 + marked:
         return ""
     kind = part.get("type")
     if kind == "text":
@@ -86,8 +90,9 @@ def _plain_kind(part: Any) -> str:
     return "thinking" if plain else ""
 
 
-def _plain_part(kind: str, text: str) -> dict[str, Any]:
-    return {"type": kind, kind: [{"type": "text", "text": text}] if kind == "thinking" else text}
+def _plain_part(kind: str, text: str, closed: bool | None) -> dict[str, Any]:
+    part = {"type": kind, kind: [{"type": "text", "text": text}] if kind == "thinking" else text}
+    return part if closed is None else {**part, "closed": closed}
 
 
 class ChoiceAssembly:

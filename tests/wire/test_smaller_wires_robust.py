@@ -1,0 +1,299 @@
+"""No body makes the wires of Mistral, Ollama and Cohere raise anything but our errors, hang, or eat time or memory."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equitrcoder import jsontext
+from equitrcoder.errors import ProviderError
+from equitrcoder.wires import read_calls, wire
+from equitrcoder.wires.values import AssistantMessage, Conversation, EchoedCall, RequestOptions, Turn
+from tests.wire import chat_bodies
+from tests.wire.chat_bodies import chunk, events
+
+
+class Bodies:
+    """A wire's bodies, written from its specification: calls (name, arguments as text) as a document or a stream."""
+
+    def __init__(
+        self, document: Callable[..., bytes], stream: Callable[..., bytes], line: Callable[[Any], bytes]
+    ) -> None:
+        self.document = document
+        self.stream = stream
+        self.line = line
+
+
+def mistral_document(*calls: tuple[str, str]) -> bytes:
+    entries = [chat_bodies.call(f"c{n}", *call) for n, call in enumerate(calls)]
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}], "closed": True}
+    content = [thinking, {"type": "text", "text": "Grüße 🔧"}]
+    return chat_bodies.answer({"content": content, "tool_calls": entries}, usage={"prompt_tokens": 1})
+
+
+def mistral_stream(*calls: tuple[str, str]) -> bytes:
+    entries = [{**chat_bodies.call(f"c{n}", *call), "index": n} for n, call in enumerate(calls)]
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}], "closed": True}
+    return events(
+        chunk({"role": "assistant", "content": ""}),
+        *[chunk({"content": [thinking]})] * 2,
+        chunk({"content": "Grüße 🔧"}),
+        chunk({"tool_calls": entries}, "tool_calls", usage={"prompt_tokens": 1, "completion_tokens": 2}),
+    )
+
+
+def sse(value: Any) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+
+BODIES = {"mistral": Bodies(mistral_document, mistral_stream, sse)}
+CALLS = (("f", '{"x": "\\ud83d\\udd27 é"}'), ("g", "{}"))
+each_wire = pytest.mark.parametrize("name", BODIES)
+both_ways = pytest.mark.parametrize("streaming", [True, False])
+
+
+def body_of(name: str, streaming: bool, *calls: tuple[str, str]) -> bytes:
+    make = BODIES[name].stream if streaming else BODIES[name].document
+    return make(*calls)
+
+
+def read(name: str, body: bytes, streaming: bool, size: int = 0) -> Turn:
+    if not streaming:
+        return wire(name).read_response(body)
+    reader = wire(name).stream_reader()
+    for start in range(0, len(body), size or max(len(body), 1)):
+        reader.feed(body[start : start + (size or len(body))])
+    return reader.finish()
+
+
+def attempt(name: str, body: bytes, streaming: bool, size: int = 0) -> Turn | None:
+    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
+    turn: Turn | None = None
+    try:
+        turn = read(name, body, streaming, size)
+    except ProviderError as error:
+        assert str(error)
+        turn = error.partial
+    read_calls(name, body, streaming=streaming)
+    if turn is not None:
+        send_back(name, turn)
+    return turn
+
+
+def send_back(name: str, turn: Turn) -> None:
+    calls = tuple(
+        EchoedCall(
+            wire_id=f"w{each.index}",
+            name=each.name,
+            arguments=each.arguments if isinstance(each.arguments, dict) else None,
+            index=each.index,
+        )
+        for each in turn.calls
+        if each.kind == "client"
+    )
+    said = AssistantMessage(text=turn.text, calls=calls, native=turn.native, origin="row")
+    conversation = Conversation(system="", messages=[said])
+    body = wire(name).request(conversation, [], RequestOptions(model="m"), None, origin="row").body
+    sent = [call for message in body["messages"] for call in message.get("tool_calls", [])]
+    assert len(sent) == len(calls)
+    for each in sent:
+        arguments = each["function"]["arguments"]
+        assert isinstance(json.loads(arguments) if isinstance(arguments, str) else arguments, dict)
+    jsontext.dumps(body)
+
+
+@each_wire
+@both_ways
+def test_cut_at_every_byte(name: str, streaming: bool) -> None:
+    body = body_of(name, streaming, *CALLS)
+    whole = [each.name for each in read_calls(name, body, streaming=streaming)]
+    assert whole == ["f", "g"]
+    for end in range(len(body)):
+        turn = attempt(name, body[:end], streaming)
+        if streaming and turn is not None:
+            assert [call.name for call in turn.calls] == whole[: len(turn.calls)]
+
+
+@each_wire
+@both_ways
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_bytes_flipped(name: str, streaming: bool, data: st.DataObject) -> None:
+    body = bytearray(body_of(name, streaming, *CALLS))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    attempt(name, bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
+
+
+@each_wire
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_lines_shuffled(name: str, data: st.DataObject) -> None:
+    lines = body_of(name, True, *CALLS).splitlines(keepends=True)
+    attempt(name, b"".join(data.draw(st.permutations(lines))), True)
+
+
+KEYS = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "tool_calls",
+    "function",
+    "name",
+    "arguments",
+    "id",
+    "index",
+    "type",
+    "thinking",
+    "text",
+    "finish_reason",
+    "usage",
+    "error",
+    "model",
+    "done",
+    "done_reason",
+    "eval_count",
+    "tool_plan",
+    "role",
+    "tokens",
+    "input_tokens",
+    "billed_units",
+    "message-end",
+    "content-start",
+    "closed",
+    "signature",
+    "reasoning",
+    "x",
+]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.sampled_from(
+        ["", "a", "{}", "{", "null", "text", "thinking", "message-end", "tool-call-start", "content-start"]
+    )
+    | st.sampled_from(["tool-call-delta", "content-delta", "tool-plan-delta", "message-start", "TOOL_CALL", "stop"])
+)
+JUNK = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=25,
+)
+OBJECTS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6)
+
+
+@each_wire
+@given(values=st.lists(OBJECTS, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_values_of_any_shape(name: str, values: list[dict[str, Any]]) -> None:
+    for value in values[:1]:
+        attempt(name, json.dumps(value).encode(), False)
+    attempt(name, b"".join(map(BODIES[name].line, values)), True)
+
+
+@each_wire
+@given(where=st.integers(0, 10_000), value=JUNK)
+@settings(max_examples=300, deadline=None)
+@both_ways
+def test_any_value_anywhere_in_an_answer(name: str, streaming: bool, where: int, value: Any) -> None:
+    body = body_of(name, streaming, *CALLS)
+    starts = [at + 1 for at in range(len(body)) if body[at : at + 1] == b":" and body[at : at + 2] in (b": ", b":{")]
+    start = starts[where % len(starts)]
+    text = body[start:].lstrip().decode("utf-8", "replace")
+    try:
+        _, length = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return
+    rest = text[length:].encode()
+    attempt(name, body[:start] + json.dumps(value).encode() + rest, streaming)
+
+
+@each_wire
+@given(body=st.binary(max_size=300) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_any_bytes(name: str, body: bytes, streaming: bool) -> None:
+    attempt(name, body, streaming)
+    attempt(name, b"data: " + body + b"\n\n", streaming=True)
+
+
+@each_wire
+@both_ways
+@pytest.mark.parametrize(
+    "spoilt",
+    [b'{"x": NaN}', b'{"x": 1, "x": 2}', b'"\xff\xfe"', b'{"x": 1e999}', b'{"x": ' + b"9" * 5000 + b"}", b'"\\ud800"'],
+)
+def test_json_that_only_some_read(name: str, streaming: bool, spoilt: bytes) -> None:
+    body = body_of(name, streaming, ("f", "{}"))
+    for place in (b'"Gr\\u00fc\\u00dfe \\ud83d\\udd27"', b'"{}"', b'"f"'):
+        assert place == b'"{}"' or place in body
+        attempt(name, body.replace(place, spoilt), streaming)
+
+
+@each_wire
+@both_ways
+@pytest.mark.parametrize("depth", [199, 201, 260, 1_000, 100_000])
+def test_deep_nesting(name: str, streaming: bool, depth: int) -> None:
+    nested = '{"a":' * depth + "1" + "}" * depth
+    for place in (b'"f"', b'"Gr\\u00fc\\u00dfe \\ud83d\\udd27"'):
+        turn = attempt(name, body_of(name, streaming, ("f", "{}")).replace(place, nested.encode()), streaming)
+        if turn is not None:
+            jsontext.dumps({"event": {"native": turn.native}})
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The best of three: what a busy machine adds is not the work's."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+@each_wire
+@both_ways
+def test_an_argument_of_ten_megabytes(name: str, streaming: bool) -> None:
+    small, large = (body_of(name, streaming, ("f", json.dumps({"x": "y" * size}))) for size in (1_250_000, 10_000_000))
+    turn = read(name, large, streaming, 65536)
+    assert len(turn.calls[0].arguments["x"]) == 10_000_000  # type: ignore[index]
+    once, eight = (seconds(lambda body=body: read(name, body, streaming, 65536)) for body in (small, large))
+    assert eight < 8 * once * 3 + 0.1, f"{once:.4f} s, then {eight:.4f} s for eight times as much"
+
+
+@each_wire
+@both_ways
+def test_a_thousand_calls(name: str, streaming: bool) -> None:
+    calls = [("f", json.dumps({"n": n})) for n in range(1000)]
+    turn = attempt(name, body_of(name, streaming, *calls), streaming)
+    assert turn is not None
+    assert [(call.name, call.arguments, call.index) for call in turn.calls] == [("f", {"n": n}, n) for n in range(1000)]
+
+
+@each_wire
+@both_ways
+def test_more_calls_than_any_answer_holds_are_refused(name: str, streaming: bool) -> None:
+    with pytest.raises(ProviderError, match="more than 10000 tool calls"):
+        read(name, body_of(name, streaming, *[("f", "{}")] * 10_001), streaming)
+
+
+@each_wire
+def test_memory_stays_in_proportion_to_the_body(name: str) -> None:
+    body = body_of(name, True, *[("f", json.dumps({"n": n})) for n in range(5_000)])
+    tracemalloc.start()
+    reader = wire(name).stream_reader()
+    for start in range(0, len(body), 65536):
+        reader.feed(body[start : start + 65536])
+    turn = reader.finish()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(turn.calls) == 5_000
+    assert peak < 25 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"

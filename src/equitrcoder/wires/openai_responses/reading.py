@@ -1,0 +1,144 @@
+"""From the output items of one answer to a `Turn`.
+
+A stream is first put together into the same items (assembly.py) and read here, so both ways read alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.wires.openai_responses.items import MAX_ITEMS, find_calls, message_texts, reasoning_text
+from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
+
+_STOPS: dict[str, StopKind] = {
+    "completed": "end",
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "content_filter": "filtered",
+}
+
+
+def read_turn(output: Sequence[Any], response: Mapping[str, Any]) -> Turn:
+    """Read the output items of one answer, and of the response object around them what is said beside.
+
+    Raises:
+        BadResponseError: There are more than `MAX_ITEMS`, or an item is no object.
+    """
+    if len(output) > MAX_ITEMS:
+        raise BadResponseError(f"The answer holds more than {MAX_ITEMS} output items.")
+    if not all(isinstance(item, dict) for item in output):
+        raise BadResponseError("An output item of the answer is no object.")
+    said = [message_texts(item) for item in output if item.get("type") == "message"]
+    thought = [reasoning_text(item) for item in output if item.get("type") == "reasoning"]
+    calls = tuple(found.call for found in find_calls(output))
+    refusal = "".join(refused for _, refused in said)
+    finish = _word(response.get("status"))
+    return Turn(
+        text=_paragraphs([text for text, _ in said]),
+        reasoning=_paragraphs(thought),
+        refusal=refusal or None,
+        calls=calls,
+        usage=read_usage(response.get("usage")),
+        finish=finish,
+        stop=_stop(finish, response.get("incomplete_details"), calls, refusal),
+        model_answered=_word(response.get("model")),
+        response_id=_word(response.get("id")),
+        native={"output": list(output)},
+    )
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    return "\n\n".join(text for text in texts if text)
+
+
+def _stop(finish: str | None, incomplete: Any, calls: Sequence[WireCall], refusal: str) -> StopKind:
+    if any(call.kind == "client" for call in calls):
+        return "calls"
+    if refusal:
+        return "refusal"
+    reason = incomplete.get("reason") if finish == "incomplete" and isinstance(incomplete, dict) else finish
+    return _STOPS.get(reason, "unknown") if isinstance(reason, str) else "unknown"
+
+
+def refuse_failed(response: Mapping[str, Any], turn: Turn) -> None:
+    """Refuse an answer whose response object says that there is none.
+
+    Raises:
+        ProviderError: It failed, was cancelled or is not done; with what there was of it in `partial`.
+    """
+    status = response.get("status")
+    error = response.get("error")
+    if status == "failed" or (error and status not in ("completed", "incomplete", "requires_action")):
+        raise failed(error or {"message": "the response failed, and nothing says why"}, turn)
+    if status in ("cancelled", "queued", "in_progress"):
+        raise BadResponseError(f"The provider ended the answer with the status {status}.", partial=turn)
+
+
+_REFUSED = frozenset(
+    {"invalid_prompt", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch", "cyber_policy"}
+    | {"image_content_policy_violation"}
+)
+"""Codes of an error that the request itself brought about: another attempt meets it again."""
+
+
+def failed(error: Any, partial: Turn | None = None) -> ProviderError:
+    """The typed error for an error object of a response or of an `error` event."""
+    from equitrcoder.wires.failures import error_inside
+
+    if isinstance(error, dict) and error.get("code") in _REFUSED:
+        error = {**error, "status": 400}
+    typed = error_inside(error)
+    typed.partial = partial
+    return typed
+
+
+def read_usage(usage: Any) -> Usage:
+    """Read the tokens of an answer. Hosts that count reasoning beside the output show it in their total.
+
+    Example:
+        >>> read_usage({"input_tokens": 9, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 3}})
+        Usage(input_tokens=9, cached_read_tokens=None, cache_write_tokens=None, output_tokens=5, reasoning_tokens=3)
+
+    Source: design/providers.md sections 1.1 and 2 (perplexity).
+    """
+    if not isinstance(usage, dict):
+        return Usage()
+    given, made = _details(usage, "input_tokens_details"), _details(usage, "output_tokens_details")
+    read = Usage(
+        input_tokens=_count(usage.get("input_tokens")),
+        cached_read_tokens=_first(given, "cached_tokens", "cache_read_input_tokens"),
+        cache_write_tokens=_first(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        output_tokens=_count(usage.get("output_tokens")),
+        reasoning_tokens=_count(made.get("reasoning_tokens")),
+    )
+    counts = read.input_tokens, read.output_tokens, read.reasoning_tokens
+    if (
+        read.reasoning_tokens
+        and None not in counts
+        and usage.get("total_tokens") == sum(count or 0 for count in counts)
+    ):
+        return replace(read, output_tokens=(read.output_tokens or 0) + read.reasoning_tokens)
+    return read
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
+
+
+def _first(numbers: Mapping[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(numbers.get(name))) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if 0 <= value < 2**53 else None
+
+
+def _word(value: Any) -> str | None:
+    return value or None if isinstance(value, str) else None

@@ -1,0 +1,257 @@
+"""From a conversation to a request of the Responses wire.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.wires.openai_responses.dialect import ResponsesDialect
+from equitrcoder.wires.openai_responses.items import find_calls, message_texts
+from equitrcoder.wires.values import (
+    AssistantMessage,
+    Conversation,
+    EchoedCall,
+    RequestOptions,
+    ResultForModel,
+    ToolResults,
+    ToolSpec,
+    UserMessage,
+    WireRequest,
+)
+
+_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_NO_REASONING = re.compile(r"(ft:|openai/)*(gpt-[34]|chatgpt-4)|.*-chat-latest$")
+"""OpenAI's models that refuse to be asked for it: "Encrypted content is not supported with this model".
+
+Source: https://github.com/pydantic/pydantic-ai/issues/2865 and 3326
+"""
+
+_ANSWER_ONLY = frozenset({"created_by"})
+_NULLABLE = frozenset({"image_generation_call", "code_interpreter_call"})
+"""Items whose null fields are required in a request."""
+
+
+def request(
+    conversation: Conversation,
+    tools: Sequence[ToolSpec],
+    options: RequestOptions,
+    dialect: ResponsesDialect,
+    *,
+    origin: str,
+) -> WireRequest:
+    """Build the request; see `equitrcoder.wires.values.Wire.request`.
+
+    Nothing is left with the provider (`store: false`), so every request carries the whole conversation. Nothing of the
+    conversation is changed: what an item must lose or gain is done on a copy.
+
+    Example:
+        >>> hello = Conversation(system="Be brief.", messages=[UserMessage(text="Hi")])
+        >>> request(hello, [], RequestOptions(model="m"), ResponsesDialect(), origin="openai").body["input"]
+        [{'type': 'message', 'role': 'user', 'content': 'Hi'}]
+    """
+    body: dict[str, Any] = {"model": options.model}
+    if conversation.system:
+        body["instructions"] = conversation.system
+    body["input"] = _Input(dialect, origin).items(conversation)
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+        if dialect.parallel_calls and not options.parallel_calls:
+            body["parallel_tool_calls"] = False
+    body["store"] = False
+    if dialect.encrypted_reasoning and not _NO_REASONING.match(options.model):
+        body["include"] = ["reasoning.encrypted_content"]
+    if dialect.cache_key:
+        body["prompt_cache_key"] = cache_key(conversation)
+    if options.output_limit_tokens is not None:
+        body["max_output_tokens"] = options.output_limit_tokens
+    if options.reasoning_effort is not None and dialect.reasoning_effort:
+        body["reasoning"] = {"effort": options.reasoning_effort}
+    if options.stream:
+        body["stream"] = True
+    body.update(dialect.extra_body)
+    return WireRequest(path=dialect.path, body=body)
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool; strict would be the default here, and our schemas are not written in its subset."""
+    told = {"type": "function", "name": tool.name, "description": tool.description}
+    return {**told, "parameters": tool.parameters, "strict": False}
+
+
+def cache_key(conversation: Conversation) -> str:
+    """A key that all requests of a conversation share, and with it the server that holds its prefix.
+
+    Example:
+        >>> said = Conversation(system="S", messages=[UserMessage(text="Hi")])
+        >>> len(cache_key(said)), cache_key(said) == cache_key(Conversation(system="S"))
+        (32, False)
+    """
+    from hashlib import sha256
+
+    first = conversation.messages[0] if conversation.messages else None
+    text = first.text if isinstance(first, UserMessage) else ""
+    return sha256(f"{conversation.system}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class _Input:
+    """Writes the input items of a request; remembers of which type each call went out, for its result."""
+
+    def __init__(self, dialect: ResponsesDialect, origin: str) -> None:
+        self._dialect = dialect
+        self._origin = origin
+        self._calls: dict[str, dict[str, Any]] = {}
+
+    def items(self, conversation: Conversation) -> list[dict[str, Any]]:
+        out: list[dict[str, Any]] = []
+        for message in conversation.messages:
+            if isinstance(message, UserMessage):
+                out.append({"type": "message", "role": "user", "content": message.text})
+            elif isinstance(message, ToolResults):
+                out.extend(self._result(result) for result in message.results)
+            else:
+                out.extend(self._assistant(message))
+        return out
+
+    def _assistant(self, message: AssistantMessage) -> Iterator[dict[str, Any]]:
+        output = message.native.get("output") if message.native is not None else None
+        own = message.origin == self._origin and isinstance(output, list)
+        items = self._echo(message, output or []) if own else _rebuilt(message)
+        for item in items:
+            wire_id = item.get("call_id")
+            if isinstance(wire_id, str):
+                self._calls[wire_id] = item
+            yield item
+
+    def _echo(self, message: AssistantMessage, output: list[Any]) -> Iterator[dict[str, Any]]:
+        """An answer of this row, as it goes back: all of its items, in order."""
+        calls = {id(found.item): found.call for found in find_calls(output)}
+        echoed = {call.index: call for call in message.calls}
+        kept = [item for place, item in enumerate(output) if self._goes_back(item, output[place + 1 :])]
+        # an item with its id asks for the reasoning before it: "provided without its required 'reasoning' item"
+        whole = len(kept) == len(output)
+        for item in kept:
+            call = calls.get(id(item))
+            if call is not None and call.kind == "client":
+                if call.index in echoed:
+                    yield self._call(item, echoed[call.index], whole=whole)
+            elif self._dialect.echo_items == "all":
+                yield _plain(item, whole=whole)
+            elif item.get("type") == "message":
+                yield {"type": "message", "role": "assistant", "content": _message_text(item)}
+
+    def _goes_back(self, item: Any, rest: list[Any]) -> bool:
+        if not isinstance(item, dict):
+            return False
+        if item.get("type") != "reasoning":
+            return True
+        match self._dialect.reasoning_echo:
+            case "all":
+                return True
+            case "encrypted":
+                # one that nothing follows is refused: "provided without its required following item"
+                return bool(item.get("encrypted_content")) and any(_follows(after) for after in rest)
+            case _:
+                return False
+
+    def _call(self, item: dict[str, Any], call: EchoedCall, *, whole: bool) -> dict[str, Any]:
+        kind = item.get("type")
+        if self._dialect.echo_items != "all":
+            signature = {key: item[key] for key in ("thought_signature",) if item.get(key)}
+            return {**_function_call(call, item.get("arguments")), **signature}
+        if kind == "function_call":
+            return {**_plain(item, whole=whole), **_function_call(call, item.get("arguments"))}
+        if kind in _OWN_RESULTS:
+            return {**_plain(item, whole=whole), "call_id": call.wire_id}
+        return _function_call(call)
+
+    def _result(self, result: ResultForModel) -> dict[str, Any]:
+        call = self._calls.get(result.wire_id, {})
+        kind = _OWN_RESULTS.get(str(call.get("type")))
+        if kind is not None:
+            return {"type": kind, **_own_result(kind, result)}
+        out = {"type": "function_call_output", "call_id": result.wire_id, "output": result.text}
+        if self._dialect.result_names:
+            out["name"] = call_name(result.name)
+        if call.get("thought_signature"):
+            out["thought_signature"] = call["thought_signature"]
+        return out
+
+
+_OWN_RESULTS = {
+    "custom_tool_call": "custom_tool_call_output",
+    "local_shell_call": "local_shell_call_output",
+    "shell_call": "shell_call_output",
+    "apply_patch_call": "apply_patch_call_output",
+}
+"""Calls whose result is an item of its own kind. The others go back as function calls: we have only text to tell."""
+
+
+def _own_result(kind: str, result: ResultForModel) -> dict[str, Any]:
+    match kind:
+        case "local_shell_call_output":
+            return {"id": result.wire_id, "output": result.text}
+        case "shell_call_output":
+            outcome = {"type": "exit", "exit_code": 1 if result.is_error else 0}
+            return {"call_id": result.wire_id, "output": [{"stdout": result.text, "stderr": "", "outcome": outcome}]}
+        case "apply_patch_call_output":
+            status = "failed" if result.is_error else "completed"
+            return {"call_id": result.wire_id, "status": status, "output": result.text}
+        case _:
+            return {"call_id": result.wire_id, "output": result.text}
+
+
+def _follows(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") != "reasoning"
+
+
+def _plain(item: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """An item without what only answers have."""
+    nulls = item.get("type") in _NULLABLE
+    dropped = _ANSWER_ONLY if whole or item.get("type") not in _IDS_MAY_GO else _ANSWER_ONLY | {"id"}
+    return {key: value for key, value in item.items() if key not in dropped and (nulls or value is not None)}
+
+
+_IDS_MAY_GO = frozenset({"message", "function_call", "custom_tool_call", "shell_call", "apply_patch_call"})
+
+
+def _rebuilt(message: AssistantMessage) -> Iterator[dict[str, Any]]:
+    """An answer of another row, from its plain side."""
+    if message.text:
+        yield {"type": "message", "role": "assistant", "content": message.text}
+    for call in message.calls:
+        yield _function_call(call)
+
+
+def _function_call(call: EchoedCall, received: Any = None) -> dict[str, Any]:
+    verbatim = call.arguments is not None and isinstance(received, str)
+    arguments = received if verbatim else _json(call.arguments)
+    return {"type": "function_call", "call_id": call.wire_id, "name": call_name(call.name), "arguments": arguments}
+
+
+def _message_text(item: Mapping[str, Any]) -> str:
+    text, refusal = message_texts(item)
+    return text or refusal
+
+
+def _json(value: Any) -> str:
+    if value is None:
+        return "{}"
+    try:
+        return jsontext.dumps(value).decode("utf-8")
+    except RecursionError:  # nested hundreds of levels: valid on the wire, but nothing here can write it
+        return "{}"
+
+
+def call_name(name: str) -> str:
+    """A tool name that hosts take back: they refuse a whole history for one name outside of `[a-zA-Z0-9_-]{1,64}`.
+
+    Example:
+        >>> call_name("read_file"), call_name("functions.read file"), call_name("")
+        ('read_file', 'functions_read_file', 'unnamed')
+    """
+    return _NOT_IN_NAME.sub("_", name)[:64] or "unnamed"

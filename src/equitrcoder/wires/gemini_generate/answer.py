@@ -1,0 +1,69 @@
+"""Reads one complete answer of generateContent.
+
+Source: https://ai.google.dev/api/generate-content#generatecontentresponse
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.gemini_generate.assembly import AnswerAssembly
+from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.values import Turn
+
+_BLANK = b"\r\n\t \xef\xbb\xbf"
+
+
+def read_document(body: bytes) -> Turn:
+    """Read the body of an answer that came with a success status.
+
+    A stream, though none was asked for, is read as one; so is a list of chunks, which is how Google streams without
+    `alt=sse`.
+
+    Raises:
+        ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
+    """
+    if body[:64].lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
+        from equitrcoder.wires.gemini_generate.stream import GeminiStreamReader
+
+        reader = GeminiStreamReader()
+        reader.feed(body)
+        return reader.finish()
+    document = _document(body)
+    chunks = document if isinstance(document, list) else [document]
+    answer = AnswerAssembly()
+    try:
+        for chunk in chunks:
+            answer.take(chunk)
+        if answer.empty:
+            raise BadResponseError("The answer has no candidates: it is none of this wire.", excerpt=excerpt(body))
+        if len(chunks) > 1 and not answer.finished:
+            raise StreamBrokenError("The stream broke off before the answer was complete.", excerpt=excerpt(body))
+        return answer.whole()
+    except ProviderError as error:
+        if error.partial is None and not answer.empty:
+            error.partial = answer.turn()
+        raise
+
+
+def _document(body: bytes) -> Any:
+    if body[:64].lstrip(_BLANK).startswith(b"<"):
+        hint = "check the base URL, and any proxy before it"
+        raise BadResponseError("The answer is an HTML page, not JSON.", hint=hint, excerpt=excerpt(body))
+    try:
+        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except jsontext.InvalidJSON as error:
+        what = "empty" if not body.strip() else f"no JSON: {error}"
+        raise BadResponseError(f"The answer is {what}.", excerpt=excerpt(body)) from None
+    if too_deep(document, body):
+        raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(body))
+    if not isinstance(document, dict | list) or not document:
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
+    return document
+
+
+def excerpt(body: bytes) -> str:
+    """The first characters of a body, for an error."""
+    return body[:2000].decode("utf-8", "replace")[:500]

@@ -1,0 +1,156 @@
+"""Finds the calls among the parts of a message.
+
+Source: https://ai.google.dev/api/caching#Part
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError
+from equitrcoder.records import JSON
+from equitrcoder.wires.gemini_generate.fields import compact, pick, text_of, word
+from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.values import CallKind, WireCall
+
+MAX_CALLS = 10_000
+"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
+
+CODE = "code_execution"
+"""The name of a call that runs code at Google; the part itself has none."""
+
+_LANGUAGES = {0: "LANGUAGE_UNSPECIFIED", 1: "PYTHON"}
+_OUTCOMES = {0: "OUTCOME_UNSPECIFIED", 1: "OUTCOME_OK", 2: "OUTCOME_FAILED", 3: "OUTCOME_DEADLINE_EXCEEDED"}
+
+
+class FoundCall:
+    """One call, and where it stands."""
+
+    __slots__ = ("arguments", "error", "id", "kind", "name", "place", "result")
+
+    def __init__(self, place: int, name: str, arguments: Any, wire_id: Any, kind: CallKind = "client") -> None:
+        self.place = place
+        """Among the parts."""
+        self.name = name
+        self.arguments: dict[str, JSON] | str | None = arguments
+        self.id: str | None = None if wire_id is None else text_of(wire_id)
+        self.kind = kind
+        self.result: JSON = None
+        self.error: str | None = None
+
+    def wire_call(self, index: int) -> WireCall:
+        """The call as everything above knows it."""
+        return WireCall(
+            name=self.name,
+            arguments=self.arguments,
+            id=self.id,
+            kind=self.kind,
+            index=index,
+            result=self.result,
+            error=self.error,
+        )
+
+
+def found_calls(parts: Sequence[Mapping[str, Any]]) -> list[FoundCall]:
+    """The calls of one message in order, those that Google ran itself with what came of them.
+
+    A `functionCall` without name, id and arguments is none.
+
+    Raises:
+        BadResponseError: A call is no object, or there are more than `MAX_CALLS`.
+    """
+    calls: list[FoundCall] = []
+    running: dict[str, list[FoundCall]] = {"executableCode": [], "toolCall": []}
+    for place, part in enumerate(parts):
+        call = _client_call(place, part) or _executed(place, part, running)
+        if call is not None:
+            calls.append(call)
+        _take_result(part, running)
+        if len(calls) > MAX_CALLS:
+            raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+    return calls
+
+
+def call_body(part: Mapping[str, Any], field: str = "functionCall") -> Mapping[str, Any] | None:
+    """The call of a part; None when it has none.
+
+    Raises:
+        BadResponseError: There is something there that is no object.
+    """
+    body = pick(part, field)
+    if body is None or isinstance(body, Mapping):
+        return body
+    raise BadResponseError(f"A {field} of the answer is no object but {type(body).__name__}.")
+
+
+def _client_call(place: int, part: Mapping[str, Any]) -> FoundCall | None:
+    body = call_body(part)
+    if body is None:
+        return None
+    name, arguments, wire_id = text_of(body.get("name")), read_arguments(body.get("args")), body.get("id")
+    if not name and not wire_id and arguments in (None, ""):
+        return None
+    return FoundCall(place, name, arguments, wire_id)
+
+
+def _executed(place: int, part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> FoundCall | None:
+    code = call_body(part, "executableCode")
+    if code is not None:
+        arguments = {key: value for key, value in code.items() if key != "id"}
+        if "language" in arguments:
+            arguments["language"] = word(arguments["language"], _LANGUAGES)
+        call = FoundCall(place, CODE, arguments, code.get("id"), "provider-executed")
+        running["executableCode"].append(call)
+        return call
+    tool = call_body(part, "toolCall")
+    if tool is None:
+        return None
+    name = text_of(pick(tool, "toolType"))
+    call = FoundCall(place, name, read_arguments(tool.get("args")), tool.get("id"), "provider-executed")
+    running["toolCall"].append(call)
+    return call
+
+
+def _take_result(part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> None:
+    outcome = call_body(part, "codeExecutionResult")
+    if outcome is not None:
+        call = _answered(running["executableCode"], outcome.get("id"))
+        if call is not None:
+            how = word(outcome.get("outcome"), _OUTCOMES)
+            call.result = {**{key: value for key, value in outcome.items() if key != "id"}, "outcome": how}
+            if how not in ("OUTCOME_OK", "OUTCOME_UNSPECIFIED", ""):
+                call.error = how
+    response = call_body(part, "toolResponse")
+    if response is not None:
+        call = _answered(running["toolCall"], response.get("id"))
+        if call is not None:
+            call.result = response.get("response", {})
+
+
+def _answered(running: list[FoundCall], wire_id: Any) -> FoundCall | None:
+    """The call that a result belongs to: by its id where both have one, else the last one without a result."""
+    if wire_id is not None:
+        for place in range(len(running) - 1, max(-1, len(running) - 1 - 128), -1):  # results follow soon
+            if running[place].id == text_of(wire_id):
+                return running.pop(place)
+    return running.pop() if running and (wire_id is None or running[-1].id is None) else None
+
+
+def read_arguments(value: Any) -> dict[str, JSON] | str | None:
+    """Read a call's arguments: the object; where they are text that is no JSON object, that text; or None.
+
+    Example:
+        >>> read_arguments({"a": 1}), read_arguments('{"a": 1}'), read_arguments("a"), read_arguments(None)
+        ({'a': 1}, {'a': 1}, 'a', None)
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        return compact(value)
+    try:
+        read = jsontext.loads(value) if value else None
+    except jsontext.InvalidJSON:
+        return value
+    return read if isinstance(read, dict) and not too_deep(read, value) else value

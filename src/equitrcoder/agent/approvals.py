@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from equitrcoder import policy
 from equitrcoder.errors import ApprovalNeeded
@@ -45,6 +45,8 @@ class ApprovalAnswer:
     reason: str = ""
     """Told to the model when it was not granted."""
     by: str = "user"
+    arguments: dict[str, JSON] | None = None
+    """What to run instead, when it was granted with a change; the record and the model are told."""
 
 
 Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[ApprovalAnswer]]
@@ -118,20 +120,23 @@ class Approvals:
                 )
             )
         waited_ms = (time.monotonic() - asked_at) * 1000
-        decision = "granted" if answer.granted else "denied"
-        recorder.approval(
-            call,
-            decision="granted" if answer.granted else "denied",
-            by=answer.by,
-            reason=answer.reason,
-            waited_ms=waited_ms,
-        )
+        self._note(call, answer, recorder, waited_ms=waited_ms)
+        return answer
+
+    def _note(self, call: RecordedCall, answer: ApprovalAnswer, recorder: RunRecorder, *, waited_ms: float) -> None:
+        """Write the answer down, before anything runs."""
+        decision: Literal["granted", "denied"] = "granted" if answer.granted else "denied"
+        reason = answer.reason
+        if answer.granted and answer.arguments is not None:
+            from equitrcoder import jsontext
+
+            reason = f"changed to {jsontext.dumps(answer.arguments).decode()}"
+        recorder.approval(call, decision=decision, by=answer.by, reason=reason, waited_ms=waited_ms)
         self._events.emit(
             "approval.given",
             call_uid=call.call_uid,
             decision=decision,
             by=answer.by,
-            reason=answer.reason,
+            reason=reason,
             waited_ms=round(waited_ms, 1),
         )
-        return answer

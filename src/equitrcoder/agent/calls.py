@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .events import RunEvents
     from .result import RunResult
 
+CHANGED_SHOWN_CHARACTERS = 2_000
+"""Longer arguments of a changed call stand in the record only."""
 PARALLEL_CALLS = 32
 """Calls of one answer that run at the same moment; the rest wait in order."""
 
@@ -83,8 +85,10 @@ class CallRunner:
             approval, answer = await self._decide(call, valid)
             if approval == "denied":
                 result = _denied(answer)
-            else:
+            elif answer is None or answer.arguments is None:
                 return await self._carry_out(call, wire_id, valid, approval)
+            else:
+                return await self._carry_out_changed(call, wire_id, answer.arguments, approval)
         return self._settle(call, wire_id, result, duration_ms=None, approval=approval)
 
     async def _decide(self, call: RecordedCall, valid: ValidCall) -> tuple[Approval, ApprovalAnswer | None]:
@@ -94,8 +98,19 @@ class CallRunner:
             self._close(call, _refused("denied", "approval_needed", needed.message), duration_ms=None, approval="asked")
             raise
 
+    async def _carry_out_changed(
+        self, call: RecordedCall, wire_id: str, arguments: dict[str, JSON], approval: Approval
+    ) -> ResultForModel:
+        """Run a call as the user changed it. `arguments` of the record stay what the model asked for."""
+        try:
+            valid = self._toolbox.validate(call.call.name, arguments)
+        except InvalidCall as error:
+            result = _refused("denied", "denied", f"The user changed this call so that it cannot run: {error.message}")
+            return self._settle(call, wire_id, result, duration_ms=None, approval="denied")
+        return await self._carry_out(call, wire_id, valid, approval, changed=True)
+
     async def _carry_out(
-        self, call: RecordedCall, wire_id: str, valid: ValidCall, approval: Approval
+        self, call: RecordedCall, wire_id: str, valid: ValidCall, approval: Approval, *, changed: bool = False
     ) -> ResultForModel:
         self._recorder.start(call, sandbox=valid.sandbox, approval=approval)
         self._events.emit(
@@ -110,8 +125,12 @@ class CallRunner:
             result = await self._toolbox.run(valid)
         except asyncio.CancelledError:
             stopped = _refused("cancelled", "cancelled", "the run was stopped while this call was running")
+            if changed:
+                _mark_changed(stopped, valid)
             self._close(call, stopped, duration_ms=_since(started), approval=approval)
             raise
+        if changed:
+            _mark_changed(result, valid)
         return self._settle(call, wire_id, result, duration_ms=_since(started), approval=approval)
 
     def _settle(
@@ -171,6 +190,17 @@ def _denied(answer: ApprovalAnswer | None) -> ToolResult:
     reason = answer.reason if answer and answer.reason else "no reason was given"
     who = answer.by if answer else "the user"
     return _refused("denied", "denied", f"This call was denied by {who}: {reason}. Nothing was done.")
+
+
+def _mark_changed(result: ToolResult, valid: ValidCall) -> None:
+    """Say in record and result what was carried out in place of what the model asked for."""
+    from equitrcoder import jsontext
+
+    result.metadata["changed_arguments"] = dict(valid.arguments)
+    ran = jsontext.dumps(valid.arguments).decode()
+    if len(ran) > CHANGED_SHOWN_CHARACTERS:
+        ran = f"{valid.name} {valid.subject}, with other contents than you gave; read them before you go on"
+    result.text = f"[The user changed this call before it ran. What ran: {ran}]\n{result.text}"
 
 
 def _error_of(result: ToolResult) -> dict[str, JSON] | None:

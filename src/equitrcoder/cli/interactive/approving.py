@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 
 from equitrcoder.agent.approvals import ApprovalAnswer, ApprovalRequest
+from equitrcoder.cli.interactive.editing import EDITED, ON_THE_LINE, edit_in_editor
 from equitrcoder.cli.interactive.lines import EndOfLines, Interrupted, Lines
+from equitrcoder.cli.interactive.stops import Stops
 from equitrcoder.cli.interactive.view import ChatView
 from equitrcoder.cli.text import one_line, safe
 
-CHOICES = "[y] once  [a] always for {pattern}  [d] diff  [n] no, and why: "
+CHOICES = "[y] once  [a] always for {pattern}  {edit}[d] diff  [n] no, and why: "
+EDIT = "[e] edit  "
 PREVIEW_LINES = 20
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+-]+")
@@ -30,13 +33,13 @@ class Asking:
     """Asks about one call at a time.
 
     Args:
-        stop: Called for Ctrl-C at the question: stops the turn.
+        stops: Ctrl-C at the question stops the turn; while an editor is open it is the editor's.
     """
 
-    def __init__(self, lines: Lines, view: ChatView, stop: Callable[[], None]) -> None:
+    def __init__(self, lines: Lines, view: ChatView, stops: Stops) -> None:
         self._lines = lines
         self._view = view
-        self._stop = stop
+        self._stops = stops
         self.always: dict[str, str] = {}
         """Patterns that were allowed for the session, and how they read."""
 
@@ -54,26 +57,47 @@ class Asking:
         self._view.ring()
         _show(request.preview, PREVIEW_LINES)
         _write(f"{request.tool_name} {one_line(request.subject, 200)}\n")
+        edit = EDIT if request.tool_name in EDITED else ""
         while True:
-            said = (await self._line(CHOICES.format(pattern=reads))).strip()
+            said = (await self._line(CHOICES.format(pattern=reads, edit=edit))).strip()
             if said in ("y", "yes"):
                 return ApprovalAnswer(granted=True)
             if said in ("a", "always"):
                 self.always[key] = reads
                 return ApprovalAnswer(granted=True, reason=f"always for {reads}")
-            if said in ("d", "diff"):
+            if said in ("e", "edit") and edit:
+                answer = await self._edited(request)
+                if answer is not None:
+                    return answer
+            elif said in ("d", "diff"):
                 _show(request.preview, None)
             elif re.match(r"no?\b", said):
                 why = re.sub(r"^no?\b[\s,:]*", "", said)
                 return ApprovalAnswer(granted=False, reason=why or (await self._line("why? ")).strip())
 
-    async def _line(self, question: str) -> str:
+    async def _edited(self, request: ApprovalRequest) -> ApprovalAnswer | None:
+        """The call as the person changed it; None when that came to nothing."""
+        field = EDITED[request.tool_name]
+        before = str(request.arguments.get(field, ""))
+        if request.tool_name in ON_THE_LINE and "\n" not in before and before.isprintable():
+            after = await self._line(f"{field}: ", before, at_end="") or None
+        else:
+            with self._lines.lent(), self._stops.ignored():
+                after = await edit_in_editor(before, request.subject, os.environ)
+        if after is None:
+            _write("That left nothing to run; the call is as it was.\n")
+            return None
+        if after == before:
+            return ApprovalAnswer(granted=True)
+        return ApprovalAnswer(granted=True, arguments={**request.arguments, field: after})
+
+    async def _line(self, question: str, default: str = "", *, at_end: str = "n end of input") -> str:
         try:
-            return await self._lines.answer(question)
+            return await self._lines.answer(question, default)
         except EndOfLines:
-            return "n end of input"
+            return at_end
         except Interrupted:
-            self._stop()
+            self._stops.interrupt()
             await asyncio.get_running_loop().create_future()  # the turn is being cancelled, and this with it
             raise
 

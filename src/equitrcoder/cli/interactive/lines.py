@@ -28,12 +28,20 @@ class Lines(Protocol):
         """The next message or command. Raises EndOfLines, Interrupted."""
         ...
 
-    async def answer(self, question: str) -> str:
-        """The answer to a question; what was typed before it was asked is none. Raises EndOfLines, Interrupted."""
+    async def answer(self, question: str, default: str = "") -> str:
+        """The answer to a question; what was typed before it was asked is none. Raises EndOfLines, Interrupted.
+
+        Args:
+            default: What can be edited, or is the answer when nothing is said.
+        """
         ...
 
     def turn(self) -> AbstractContextManager[None]:
         """While inside, a turn is running, and no line is awaited."""
+        ...
+
+    def lent(self) -> AbstractContextManager[None]:
+        """While inside, another program has the terminal."""
         ...
 
     def interrupt(self) -> None:
@@ -63,17 +71,21 @@ class PlainLines:
         self._show(PROMPT)
         return await self._line()
 
-    async def answer(self, question: str) -> str:
+    async def answer(self, question: str, default: str = "") -> str:
         self._take_what_was_typed()
         before, self._read = self._read, bytearray()
-        self._show(question)
+        self._show(f"{question}(empty: as it is) " if default else question)
         try:
-            return await self._line()
+            return await self._line() or default
         finally:
             self._read = before + self._read
 
     @contextmanager
     def turn(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
         yield
 
     def interrupt(self) -> None:

@@ -76,20 +76,20 @@ class PromptLines:
         self._give_back(self._keys.taken())
         return await self._ask(self._prompt, PROMPT)
 
-    async def answer(self, question: str) -> str:
+    async def answer(self, question: str, default: str = "") -> str:
         if self._question is None:
             self._question = self._session()
         with self._keys.paused():
             before = get_typeahead(self._input)
             try:
-                return await self._ask(self._question, question)
+                return await self._ask(self._question, question, default)
             finally:
                 store_typeahead(self._input, before)
 
-    async def _ask(self, session: PromptSession[str], words: str) -> str:
+    async def _ask(self, session: PromptSession[str], words: str, default: str = "") -> str:
         self._app = session.app
         try:
-            return await session.prompt_async(FormattedText([("", words)]), handle_sigint=False)
+            return await session.prompt_async(FormattedText([("", words)]), default=default, handle_sigint=False)
         except KeyboardInterrupt:
             raise Interrupted from None
         except EOFError:
@@ -121,6 +121,11 @@ class PromptLines:
         """End the waiting for a line with an exception."""
         if self._app is not None and self._app.is_running and not self._app.is_done:
             self._app.exit(exception=error)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        with self._keys.paused():
+            yield
 
     def restore(self) -> None:
         self._keys.restore()

@@ -16,6 +16,7 @@ from equitrcoder.cli.interactive.status import Status
 from equitrcoder.cli.interactive.stops import Stops
 from equitrcoder.cli.interactive.view import ChatView
 from equitrcoder.cli.progress import can_move_cursor
+from equitrcoder.contexts import context_window
 from equitrcoder.errors import MissingKeyError, UsageError
 from equitrcoder.providers.choice import ModelChoice, choose_model, no_provider
 from equitrcoder.settings import Settings, state_dir
@@ -106,12 +107,17 @@ class _Start:
                 return await self._chat.talk()
         except asyncio.CancelledError:
             return INTERRUPTED
+        except OSError:
+            if self._stops.leave:  # the prompt could not be taken off a screen that has gone
+                return INTERRUPTED
+            raise
         finally:
             await self._close()
+            _let_go_of_closed_streams()
 
     def _put_together(self) -> None:
         choice = self._choice
-        self._status = Status(_window_of)
+        self._status = Status(context_window)
         self._status.take_model(choice.provider.name, choice.model, choice.model_requested)
         self._status.limit_nanousd = self._settings.budget_nanousd
         self._prompt = self._prompt_lines() if self._screen else None
@@ -186,7 +192,7 @@ class _Start:
     def _approver(self) -> Any:
         from equitrcoder.cli.interactive.approving import Asking
 
-        asking = Asking(self._lines, self._view, self._stops.interrupt)
+        asking = Asking(self._lines, self._view, self._stops)
         self._chat.always = asking.always
         return asking
 
@@ -218,8 +224,15 @@ def _load_agent() -> None:
     import equitrcoder.providers.transport  # noqa: F401  (brings HTTP)
 
 
-def _window_of(provider: str, model: str) -> int | None:
-    return None
+def _let_go_of_closed_streams() -> None:
+    """A terminal that has gone must not turn the interpreter's last flush into another exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
 
 
 def _version() -> str:

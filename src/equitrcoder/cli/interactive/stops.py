@@ -12,7 +12,7 @@ from typing import Any
 from equitrcoder.cli.interactive.lines import Lines
 
 LEAVING_MOST_S = 5.0
-"""How long a turn may take to end after a second Ctrl-C; then the process ends at once. Its journal has everything."""
+"""How long a session may take to end after that; then the process ends at once. The journal has everything."""
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -29,8 +29,9 @@ class Stops:
         self._person = person
         self._main = asyncio.current_task()
         self._turn: asyncio.Task[Any] | None = None
-        self._idle = True
+        self._ours = True
         self._asked = 0
+        self._ending = False
         self.leave = False
         """Whether the session is to end now."""
 
@@ -60,12 +61,12 @@ class Stops:
 
     @contextmanager
     def ignored(self) -> Iterator[None]:
-        """While inside, Ctrl-C is for somebody else: the user's own command."""
-        self._idle = False
+        """While inside, Ctrl-C is for somebody else: the user's own command, or his editor."""
+        self._ours = False
         try:
             yield
         finally:
-            self._idle = True
+            self._ours = True
 
     def heard(self) -> None:
         """A line came: the next Ctrl-C is a first one again."""
@@ -79,9 +80,11 @@ class Stops:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
+        if not self._ours:
+            return
         if self._turn is not None:
             self._stop_turn()
-        elif self._idle:
+        else:
             self._lines.interrupt()
 
     def _stop_turn(self) -> None:
@@ -98,9 +101,10 @@ class Stops:
 
     def end(self) -> None:
         """SIGTERM, or the terminal has gone: the turn is closed properly, then the session."""
-        self.leave = True
-        if self._main is not None:
+        first, self._ending, self.leave = not self._ending, True, True
+        if first and self._main is not None:
             self._main.cancel()
+            asyncio.get_running_loop().call_later(LEAVING_MOST_S, self._now)
 
     def _now(self) -> None:
         self._lines.restore()

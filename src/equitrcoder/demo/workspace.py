@@ -17,15 +17,19 @@ _WHEN = "2026-01-01T00:00:00Z"
 
 
 def _check_command() -> str:
-    """`python3` where a command finds one also inside a sandbox, else this interpreter by its path."""
-    everywhere = sys.platform == "linux" and shutil.which("python3") and shutil.which("python3", path=_SYSTEM_FOLDERS)
-    return f"{'python3' if everywhere else shlex.quote(sys.executable)} -m unittest"
+    """The system's Python, which a command finds also inside a sandbox; where there is none this interpreter.
+
+    By its path when another one comes first on PATH: a version manager's stand-in may not work without its folders.
+    """
+    system = shutil.which("python3", path=_SYSTEM_FOLDERS) if sys.platform == "linux" else None
+    first = "python3" if system and shutil.which("python3") == system else shlex.quote(system or sys.executable)
+    return f"{first} -m unittest"
 
 
 CHECK = _check_command()
 """Runs the repository's tests, with nothing but the standard library."""
 
-INTERPRETER_FOLDERS = () if CHECK.startswith("python3 ") else tuple(sorted({sys.prefix, sys.base_prefix}))
+INTERPRETER_FOLDERS = tuple(sorted({sys.prefix, sys.base_prefix}))
 """What a sandbox has to show beside the system's folders for `CHECK` to run."""
 
 

@@ -15,6 +15,10 @@ from tests.command import KEY, World
 ROWS: dict[str, dict[str, str]] = {
     # row: its variables; `ORIGIN` stands for http://127.0.0.1:PORT
     "openai": {"OPENAI_BASE_URL": "ORIGIN/v1", "OPENAI_API_KEY": KEY},
+    "perplexity": {"PERPLEXITY_BASE_URL": "ORIGIN", "PERPLEXITY_API_KEY": KEY},
+    "anthropic": {"ANTHROPIC_BASE_URL": "ORIGIN", "ANTHROPIC_API_KEY": KEY},
+    "gemini": {"GEMINI_BASE_URL": "ORIGIN", "GEMINI_API_KEY": KEY},
+    "ollama": {"OLLAMA_BASE_URL": "ORIGIN"},
     "mistral": {"MISTRAL_BASE_URL": "ORIGIN", "MISTRAL_API_KEY": KEY},
 }
 
@@ -33,7 +37,7 @@ SCRIPT = [
     Answer(text="Done."),
 ]
 
-OWN = {"provider", "model_requested", "model_answered", "model", "wire_call_id", "capture", "arguments_raw"}
+OWN = {"provider", "model_requested", "model_answered", "model", "provider_call_id", "capture", "arguments_raw"}
 """What may differ from wire to wire in a record."""
 OF_THE_RUN = {"run_id", "session_id", "call_uid", "started_at", "ended_at", "duration_ms", "requested_at", "repo_path"}
 """What differs from run to run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from equitrcoder.records import Capture
@@ -67,11 +67,33 @@ class Provider:
             from equitrcoder.wires.mistral import DIALECT
 
             return replace(DIALECT, **self.quirks)
+        if self.wire == "openai-responses":
+            from equitrcoder.wires.openai_responses import ResponsesDialect
+
+            return ResponsesDialect(**_known(ResponsesDialect, self.quirks))
+        if self.wire == "anthropic-messages":
+            from equitrcoder.wires.anthropic_messages import MessagesDialect
+
+            return MessagesDialect(**self.quirks)
+        if self.wire == "gemini-generate":
+            from equitrcoder.wires.gemini_generate import GeminiDialect
+
+            return GeminiDialect(**self.quirks)
+        if self.wire == "ollama-chat":
+            from equitrcoder.wires.ollama_chat import OllamaDialect
+
+            return OllamaDialect(**self.quirks)
         if self.wire != "openai-chat":
             return None
         from equitrcoder.wires.openai_chat import ChatDialect  # the wire is read only by whoever asks a model
 
-        return ChatDialect(**self.quirks)
+        return ChatDialect(**_known(ChatDialect, self.quirks))
+
+
+def _known(dialect: type[Any], quirks: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a row's departures those of one wire: a row may speak several, each with departures of its own."""
+    names = {each.name for each in fields(dialect)}
+    return {name: value for name, value in quirks.items() if name in names}
 
 
 def detect_provider(name: str, names: Iterable[str]) -> str | None:

@@ -17,9 +17,10 @@ PROVIDERS: dict[str, Provider] = {
         Provider(
             name="gemini",
             wire="gemini-generate",
-            base_url="https://generativelanguage.googleapis.com",
+            base_url="https://generativelanguage.googleapis.com/v1beta",  # what was recorded; /v1 may be said instead
             keys=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
             base_url_variables=("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
+            bare_path="/v1beta",
             capture="native",
             auth="x-goog-api-key",
             default_model="gemini-4-argon",
@@ -191,6 +192,16 @@ PROVIDERS: dict[str, Provider] = {
             keys=("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
             base_url_variables=("PERPLEXITY_BASE_URL",),
             bare_path="/v1",
+            # its input schema knows messages, function calls and their results; of the fields only the usual ones
+            quirks={
+                "path": "/agent",
+                "encrypted_reasoning": False,
+                "parallel_calls": False,
+                "cache_key": False,
+                "reasoning_echo": "none",
+                "echo_items": "messages_and_calls",
+                "result_names": True,
+            },
             default_model="perplexity/glm-5.3",
             worker_model="perplexity/glm-5.3",
             models=(

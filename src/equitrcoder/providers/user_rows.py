@@ -55,7 +55,8 @@ def _row(name: str, fields: Mapping[str, Any]) -> Provider:
     if "key_env" in fields:
         changes["keys"] = _names(fields["key_env"])
     if "dialect" in fields:
-        changes["quirks"] = {**base.quirks, **_known_quirks(fields["dialect"], where)}
+        known = _known_quirks(fields["dialect"], where, changes.get("wire", base.wire))
+        changes["quirks"] = {**base.quirks, **known}
     return replace(base, **changes)
 
 
@@ -90,12 +91,8 @@ def _known_wire(wire: str, where: str) -> str:
     return wire
 
 
-def _known_quirks(dialect: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    from dataclasses import fields
-
-    from equitrcoder.wires.openai_chat import ChatDialect
-
-    kinds = {field.name: getattr(ChatDialect(), field.name) for field in fields(ChatDialect)}
+def _known_quirks(dialect: Mapping[str, Any], where: str, wire: str) -> Mapping[str, Any]:
+    kinds = _dialect_defaults(wire)
     for name, value in dialect.items():
         if name not in kinds:
             raise _unknown(f'{where}.dialect: unknown departure "{name}"', name, tuple(kinds))
@@ -104,8 +101,36 @@ def _known_quirks(dialect: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return dialect
 
 
+def _dialect_defaults(wire: str) -> dict[str, Any]:
+    """The departures that a wire knows, at their defaults."""
+    from dataclasses import fields
+
+    default: Any
+    if wire == "openai-responses":
+        from equitrcoder.wires.openai_responses import ResponsesDialect
+
+        default = ResponsesDialect()
+    elif wire == "anthropic-messages":
+        from equitrcoder.wires.anthropic_messages import MessagesDialect
+
+        default = MessagesDialect()
+    elif wire == "gemini-generate":
+        from equitrcoder.wires.gemini_generate import GeminiDialect
+
+        default = GeminiDialect()
+    elif wire == "ollama-chat":
+        from equitrcoder.wires.ollama_chat import OllamaDialect
+
+        default = OllamaDialect()
+    else:
+        from equitrcoder.wires.openai_chat import ChatDialect
+
+        default = ChatDialect()
+    return {field.name: getattr(default, field.name) for field in fields(default)}
+
+
 def _kind_of(default: Any) -> type:
-    for kind in (bool, str, Mapping):
+    for kind in (bool, int, str, Mapping):
         if isinstance(default, kind):
             return kind
     return object

@@ -145,23 +145,40 @@ class ReceivedRequest:
     @property
     def streaming(self) -> bool:
         """Whether the request asks for a stream."""
+        if self.path.partition("?")[0].endswith(":streamGenerateContent"):  # Gemini says it in the path
+            return True
         return isinstance(self.json, dict) and self.json.get("stream") is True
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation that was sent; empty when there is none."""
-        messages = self.json.get("messages") if isinstance(self.json, dict) else None
+        body = self.json if isinstance(self.json, dict) else {}
+        messages = body.get("messages", body.get("contents"))  # Gemini: contents
+        if messages is None and isinstance(body.get("input"), list):  # Responses
+            from equitrcoder.testing.openai_responses import chat_messages  # it needs what is defined here
+
+            return chat_messages(body["input"])
         return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
 
     @property
     def turn(self) -> int:
         """How many answers of the model the conversation holds: 0 for the first request of a run."""
-        return sum(message.get("role") == "assistant" for message in self.messages)
+        return sum(message.get("role") in ("assistant", "model") for message in self.messages)
 
     @property
     def tool_results(self) -> list[str]:
         """Texts of the tool results that answer the newest calls, in order; empty when the newest message is none."""
         texts: list[str] = []
+        newest = self.messages[-1].get("content") if self.messages else None
+        if isinstance(newest, list):  # Messages: results are blocks of a message of the user
+            results = [block for block in newest if isinstance(block, dict) and block.get("type") == "tool_result"]
+            if results:
+                return [plain_text(block.get("content")) for block in results]
+        parts = self.messages[-1].get("parts") if self.messages else None
+        if isinstance(parts, list):  # Gemini: results are parts of a content of the user
+            responses = [part.get("functionResponse") for part in parts if isinstance(part, dict)]
+            told = [each.get("response") or {} for each in responses if isinstance(each, dict)]
+            return [str(each.get("output", each.get("error", ""))) for each in told]
         for message in reversed(self.messages):
             if message.get("role") != "tool":
                 break

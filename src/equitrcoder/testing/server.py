@@ -11,13 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from equitrcoder.testing import http11, openai_chat
+from equitrcoder.testing import anthropic_messages, gemini_generate, http11, ollama_chat, openai_chat, openai_responses
 from equitrcoder.testing.delivery import Gate, HungUp, Over, deliver
 from equitrcoder.testing.faults import Plan, Renderer, plan
 from equitrcoder.testing.script import Answer as Answer  # for the example below
 from equitrcoder.testing.script import ReceivedRequest, Script, ScriptExhausted, in_order
 
-_RENDERERS: dict[str, Renderer] = {openai_chat.PATH: openai_chat}
+_RENDERERS: dict[str, Renderer] = {
+    openai_chat.PATH: openai_chat,
+    ollama_chat.PATH: ollama_chat,
+    openai_responses.PATH: openai_responses,
+    openai_responses.AGENT_PATH: openai_responses,
+    anthropic_messages.PATH: anthropic_messages,
+    gemini_generate.PATH: gemini_generate,
+    gemini_generate.STREAM_PATH: gemini_generate,
+}
 """Wires by the end of the path that asks for them."""
 
 
@@ -216,6 +224,8 @@ class ScriptedProvider:
         path = request.path.partition("?")[0]
         if request.method == "GET" and path.endswith("/models"):
             return _json_plan(200, openai_chat.render_models(self._models))
+        if request.method == "GET" and path.endswith("/api/tags"):
+            return _json_plan(200, ollama_chat.render_tags(self._models))
         for end, renderer in _RENDERERS.items():
             if request.method == "POST" and path.endswith(end):
                 return self._scripted(request, renderer)

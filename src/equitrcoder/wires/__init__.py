@@ -27,6 +27,10 @@ WIRES: tuple[str, ...] = (
 
 _BUILT: dict[str, str] = {
     "openai-chat": "equitrcoder.wires.openai_chat",
+    "openai-responses": "equitrcoder.wires.openai_responses",
+    "anthropic-messages": "equitrcoder.wires.anthropic_messages",
+    "gemini-generate": "equitrcoder.wires.gemini_generate",
+    "ollama-chat": "equitrcoder.wires.ollama_chat",
     "mistral": "equitrcoder.wires.mistral",
 }
 

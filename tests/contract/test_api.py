@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from equitrcoder import ApprovalAnswer, ApprovalRequest, EquitrError, ProviderError, RunResult, RunStopped
+from equitrcoder import ApprovalAnswer, ApprovalRequest, EquitrError, ProviderError, RunResult, RunStopped, wires
 from equitrcoder.api import EquitrAPI
 from equitrcoder.errors import (
     ApprovalNeeded,
@@ -577,6 +577,7 @@ async def test_nothing_set_up_says_what_to_do(folder: Path, monkeypatch: pytest.
 
 
 async def test_a_wire_that_is_not_built_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(wires._BUILT, "anthropic-messages")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789abcdef")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(WireNotReadyError, match="E502"):

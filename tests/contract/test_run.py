@@ -401,7 +401,7 @@ def test_nothing_is_written_into_the_repository_that_was_not_asked_for(tmp_path:
         (["run", "--model", "gpt-6-luna", "task"], 3, "E103"),
         (["run", "--model", "opnai/gpt-6-luna", "task"], 3, "E102"),
         (["run", "--model", "groq/openai/gpt-oss-120b", "task"], 3, "E101 No key for groq: GROQ_API_KEY is not set."),
-        (["run", "--model", "anthropic/claude-sonnet-5-5", "task"], 4, "E502"),
+        (["run", "--model", "anthropic/claude-sonet-5-5", "task"], 3, "E102"),
         (["run", "--model", "openai/x", "  "], 2, "empty"),
     ],
 )

@@ -180,9 +180,9 @@ class ModelClient:
         accept = "text/event-stream, application/json" if streaming else "application/json"
         return self._client().build_request(
             "POST",
-            self.choice.base_url + made.path,
+            _joined(self.choice.base_url, made.path),
             content=jsontext.dumps(made.body),
-            headers={**self._headers, "accept": accept, **made.headers},
+            headers={**made.headers, **self._headers, "accept": accept},
             timeout=self._timeout(streaming),
         )
 
@@ -242,6 +242,12 @@ def _wire_of(choice: ModelChoice) -> Wire:
     from equitrcoder.providers.ready import load_wire
 
     return load_wire(choice)
+
+
+def _joined(base_url: str, path: str) -> str:
+    """The address of a request. A version that ends the base URL and starts the path is said once: both are usual."""
+    version = "/v1/"
+    return base_url.removesuffix("/v1") + path if path.startswith(version) else base_url + path
 
 
 def _response(

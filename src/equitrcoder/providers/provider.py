@@ -74,7 +74,7 @@ class Provider:
         if self.wire == "anthropic-messages":
             from equitrcoder.wires.anthropic_messages import MessagesDialect
 
-            return MessagesDialect(**self.quirks)
+            return MessagesDialect(**_known(MessagesDialect, self.quirks))
         if self.wire == "gemini-generate":
             from equitrcoder.wires.gemini_generate import GeminiDialect
 

@@ -34,7 +34,7 @@ class MessagesStreamReader:
 
     Example:
         >>> reader = MessagesStreamReader()
-        >>> reader.feed(b'data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Hi"}}\n\n')
+        >>> reader.feed(b'data: {"type":"content_block_start","content_block":{"type":"text","text":"Hi"}}\n\n')
         [Delta(text='Hi', kind='text')]
         >>> reader.feed(b'data: {"type":"message_stop"}\n\n'), reader.finished, reader.finish().text
         ([], True, 'Hi')

@@ -53,7 +53,29 @@ def sse(value: Any) -> bytes:
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 
-BODIES = {"mistral": Bodies(mistral_document, mistral_stream, sse)}
+def json_line(value: Any) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+def ollama_call(call: tuple[str, str]) -> dict[str, Any]:
+    return {"function": {"name": call[0], "arguments": json.loads(call[1])}}
+
+
+def ollama_document(*calls: tuple[str, str]) -> bytes:
+    message = {"content": "Grüße 🔧", "thinking": "Hm", "tool_calls": list(map(ollama_call, calls))}
+    return json_line({"model": "m", "message": message, "done": True, "done_reason": "stop", "eval_count": 2})
+
+
+def ollama_stream(*calls: tuple[str, str]) -> bytes:
+    lines = [{"thinking": "Hm"}, {"content": "Grüße 🔧"}, *({"tool_calls": [ollama_call(call)]} for call in calls)]
+    end = {"model": "m", "message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": 2}
+    return b"".join(json_line({"model": "m", "message": each, "done": False}) for each in lines) + json_line(end)
+
+
+BODIES = {
+    "mistral": Bodies(mistral_document, mistral_stream, sse),
+    "ollama-chat": Bodies(ollama_document, ollama_stream, json_line),
+}
 CALLS = (("f", '{"x": "\\ud83d\\udd27 é"}'), ("g", "{}"))
 each_wire = pytest.mark.parametrize("name", BODIES)
 both_ways = pytest.mark.parametrize("streaming", [True, False])

@@ -83,6 +83,9 @@ def own_base_url(row: Provider, environ: Mapping[str, str], setting: str | None)
 def _completed(row: Provider, url: str) -> str | None:
     public = urlsplit(row.base_url or "")
     given = urlsplit(url)
+    if row.wire == "ollama-chat" and given.path in ("/v1", "/api"):  # as for its other wires: the path here has its own
+        url = url.removesuffix(given.path)
+        given = urlsplit(url)
     bare = not given.path
     if not row.own_base_url and given.netloc == public.netloc and (bare or given.path == public.path):
         return None

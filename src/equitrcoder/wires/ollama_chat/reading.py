@@ -1,0 +1,111 @@
+"""From an answer of Ollama's chat to a `Turn`.
+
+Source: https://docs.ollama.com/api/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError
+from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.openai_chat.reading import MAX_CALLS, client_calls, compact, read_arguments
+from equitrcoder.wires.openai_chat.usage import read_usage
+from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
+
+_STOPS: dict[str, StopKind] = {"stop": "end", "length": "length"}
+
+
+def read_document(body: bytes) -> Turn:
+    """Read the body of an answer that came with a success status: one object, or JSON lines.
+
+    Raises:
+        ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
+    """
+    try:
+        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except jsontext.InvalidJSON as error:
+        if b"\n" in body.strip():
+            from equitrcoder.wires.ollama_chat.stream import OllamaStreamReader
+
+            reader = OllamaStreamReader()
+            reader.feed_lines(body)
+            return reader.finish()
+        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=_excerpt(body)) from None
+    fields = checked(document, body)
+    if not isinstance(fields.get("message"), dict):
+        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=_excerpt(body))
+    turn = read_turn(fields["message"], fields)
+    if fields.get("done") is False:
+        raise BadResponseError("The answer is not done.", partial=turn, retryable=True)
+    return turn
+
+
+def checked(value: Any, text: bytes) -> dict[str, Any]:
+    """The object that a document or line of the answer is.
+
+    Raises:
+        ProviderError: It is an error, or none of this wire.
+    """
+    if not isinstance(value, dict):
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(text))
+    if too_deep(value, text):
+        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(text))
+    if value.get("error"):
+        from equitrcoder.wires.failures import error_inside
+
+        problem = error_inside(value)
+        if "error parsing tool call" in problem.message:  # the model wrote a broken one: it may do better next time
+            problem.retryable = True
+        raise problem
+    return value
+
+
+def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:
+    """Read a whole message, and what stood around it.
+
+    Raises:
+        BadResponseError: A call stands where none can be read, or there are more than `MAX_CALLS`.
+    """
+    calls = read_calls_of(message)
+    done_reason = facts.get("done_reason")
+    finish = done_reason if isinstance(done_reason, str) and done_reason else None
+    model = facts.get("model")
+    return Turn(
+        text=plain(message.get("content")),
+        reasoning=plain(message.get("thinking")),
+        calls=calls,
+        usage=_usage(facts),
+        finish=finish,
+        stop="calls" if calls else _STOPS.get(finish or "", "unknown"),
+        model_answered=model if isinstance(model, str) and model else None,
+        native=message,
+    )
+
+
+def read_calls_of(message: Mapping[str, Any]) -> tuple[WireCall, ...]:
+    """The calls of a message; without ids unless the server gave some."""
+    calls = tuple(
+        WireCall(name=entry.name, arguments=read_arguments(entry.arguments), id=entry.id, index=index)
+        for index, entry in enumerate(client_calls({"tool_calls": message.get("tool_calls")}))
+    )
+    if len(calls) > MAX_CALLS:
+        raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+    return calls
+
+
+def plain(value: Any) -> str:
+    """Text; what is none is its JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return compact(value)
+
+
+def _usage(facts: Mapping[str, Any]) -> Usage:
+    return read_usage({"prompt_tokens": facts.get("prompt_eval_count"), "completion_tokens": facts.get("eval_count")})
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:2000].decode("utf-8", "replace")[:500]

@@ -1,0 +1,127 @@
+"""From a conversation to a request of Ollama's chat.
+
+Source: https://docs.ollama.com/api/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.wires.ollama_chat.dialect import OllamaDialect
+from equitrcoder.wires.openai_chat.reading import client_calls
+from equitrcoder.wires.values import (
+    AssistantMessage,
+    Conversation,
+    EchoedCall,
+    Message,
+    RequestOptions,
+    ToolResults,
+    ToolSpec,
+    UserMessage,
+    WireRequest,
+)
+
+_THINK: Mapping[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "high", "max": "high"}
+"""Efforts that the wire has no word for, and what is sent for them; others go out as they are."""
+
+
+def request(
+    conversation: Conversation,
+    tools: Sequence[ToolSpec],
+    options: RequestOptions,
+    dialect: OllamaDialect | None = None,
+    *,
+    origin: str,
+) -> WireRequest:
+    """Build the request; see `equitrcoder.wires.values.Wire.request`. The wire has no word for parallel calls.
+
+    Example:
+        >>> hello = Conversation(system="", messages=[UserMessage(text="Hi")])
+        >>> request(hello, [], RequestOptions(model="m", output_limit_tokens=9), origin="ollama").body["options"]
+        {'num_ctx': 32768, 'num_predict': 9}
+    """
+    body: dict[str, Any] = {"model": options.model, "messages": list(_messages(conversation, origin))}
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    body["stream"] = options.stream  # without it the server streams
+    if options.reasoning_effort is not None:
+        body["think"] = _THINK.get(options.reasoning_effort, options.reasoning_effort)
+    limits = _limits(options, dialect or OllamaDialect())
+    if limits:
+        body["options"] = limits
+    return WireRequest(path="/api/chat", body=body)
+
+
+def _limits(options: RequestOptions, dialect: OllamaDialect) -> dict[str, int]:
+    limits = {"num_ctx": dialect.num_ctx} if dialect.num_ctx else {}
+    if options.output_limit_tokens is not None:
+        limits["num_predict"] = options.output_limit_tokens
+    return limits
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _messages(conversation: Conversation, origin: str) -> Iterator[dict[str, Any]]:
+    if conversation.system:
+        yield {"role": "system", "content": conversation.system}
+    given_ids: set[str] = set()  # ids that the server gave to the calls of the message before: only those go back
+    for message in conversation.messages:
+        if isinstance(message, AssistantMessage):
+            given_ids = set()
+        yield from _message(message, origin, given_ids)
+
+
+def _message(message: Message, origin: str, given_ids: set[str]) -> Iterator[dict[str, Any]]:
+    if isinstance(message, UserMessage):
+        yield {"role": "user", "content": message.text}
+    elif isinstance(message, ToolResults):
+        for result in message.results:
+            told = {"role": "tool", "tool_name": result.name, "content": result.text}
+            yield {**told, "tool_call_id": result.wire_id} if result.wire_id in given_ids else told
+    elif message.native is not None and message.origin == origin and message.native.get("role") == "assistant":
+        yield _echo(message, message.native, given_ids)
+    else:
+        yield _with_calls({"role": "assistant", "content": message.text}, [_plain_call(call) for call in message.calls])
+
+
+def _with_calls(message: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def _echo(message: AssistantMessage, native: Mapping[str, Any], given_ids: set[str]) -> dict[str, Any]:
+    """An answer of this row, as it goes back: its thinking too."""
+    out: dict[str, Any] = {"role": "assistant", "content": _string(native.get("content")) or message.text}
+    if _string(native.get("thinking")):
+        out["thinking"] = native["thinking"]
+    entries = [entry.native for entry in client_calls({"tool_calls": native.get("tool_calls")})]
+    calls = []
+    for call in message.calls:
+        entry = entries[call.index] if call.index < len(entries) else {}
+        if entry.get("id"):
+            given_ids.add(call.wire_id)
+            calls.append({"id": call.wire_id, **_plain_call(call)})
+        else:
+            calls.append(_plain_call(call))
+    return _with_calls(out, calls)
+
+
+def _plain_call(call: EchoedCall) -> dict[str, Any]:
+    return {"function": {"name": call.name, "arguments": _object(call.arguments)}}
+
+
+def _object(arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The arguments, which must be an object here; `{}` where there is none, or none that can be written."""
+    try:
+        jsontext.dumps(arguments)
+    except RecursionError:
+        return {}
+    return arguments or {}
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -135,7 +135,7 @@ class ItemList:
 
     def added(self, event: dict[str, Any], item: dict[str, Any]) -> ItemAssembly:
         """Take an item that begins."""
-        wire_id, place = item.get("id"), _place(event)
+        wire_id, place = str(item.get("id")), _place(event)
         held = self.find(event, wire_id) if place is not None or wire_id in self._by_id else None
         if held is None or held.is_other(item):
             return self._open(item, place)

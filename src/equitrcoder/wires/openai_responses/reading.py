@@ -89,7 +89,7 @@ def failed(error: Any, partial: Turn | None = None) -> ProviderError:
     """The typed error for an error object of a response or of an `error` event."""
     from equitrcoder.wires.failures import error_inside
 
-    if isinstance(error, dict) and error.get("code") in _REFUSED:
+    if isinstance(error, dict) and str(error.get("code")) in _REFUSED:
         error = {**error, "status": 400}
     typed = error_inside(error)
     typed.partial = partial

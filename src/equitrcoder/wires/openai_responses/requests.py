@@ -159,7 +159,7 @@ class _Input:
                 return False
 
     def _call(self, item: dict[str, Any], call: EchoedCall, *, whole: bool) -> dict[str, Any]:
-        kind = item.get("type")
+        kind = str(item.get("type"))
         if self._dialect.echo_items != "all":
             signature = {key: item[key] for key in ("thought_signature",) if item.get(key)}
             return {**_function_call(call, item.get("arguments")), **signature}
@@ -211,9 +211,10 @@ def _follows(item: Any) -> bool:
 
 def _plain(item: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """An item without what only answers have."""
-    nulls = item.get("type") in _NULLABLE
-    dropped = _ANSWER_ONLY if whole or item.get("type") not in _IDS_MAY_GO else _ANSWER_ONLY | {"id"}
-    return {key: value for key, value in item.items() if key not in dropped and (nulls or value is not None)}
+    kind = str(item.get("type"))
+    dropped = _ANSWER_ONLY if whole or kind not in _IDS_MAY_GO else _ANSWER_ONLY | {"id"}
+    kept = kind in _NULLABLE
+    return {key: value for key, value in item.items() if key not in dropped and (kept or value is not None)}
 
 
 _IDS_MAY_GO = frozenset({"message", "function_call", "custom_tool_call", "shell_call", "apply_patch_call"})

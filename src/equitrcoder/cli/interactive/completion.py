@@ -92,6 +92,7 @@ class RepositoryFiles:
 
 
 def _walk(repo: Path) -> Iterator[str]:
+    from contextlib import closing, suppress
     from itertools import islice
     from typing import Any, cast
 
@@ -99,14 +100,9 @@ def _walk(repo: Path) -> Iterator[str]:
     from equitrcoder.tools.values import Box
     from equitrcoder.tools.walking import walk
 
-    workspace = Workspace.open(repo)
-    try:
+    with suppress(OSError), closing(Workspace.open(repo)) as workspace:  # what cannot be listed is not offered
         box = Box(workspace, cast(Any, None), ToolLimits())  # a walk runs no command
         with workspace.at(".") as root:
             for entry, _ in islice(walk(box, root), FILES_MOST):
                 if entry.kind == "file" and not entry.ignored and entry.path.isprintable() and " " not in entry.path:
                     yield entry.path
-    except OSError:  # the repository cannot be listed: nothing is offered
-        return
-    finally:
-        workspace.close()

@@ -444,7 +444,8 @@ def test_history_is_kept_for_the_next_session_without_secrets(tmp_path: Path) ->
     with ScriptedProvider(lambda _: Answer(text="Noted.")) as provider:
         world = World(tmp_path, provider.base_url)
         session = Session(world)
-        session.say(f"the key is {KEY}")
+        session.say(f"the key is {KEY}")  # perhaps before the session is open
+        session.say(f"the key was {KEY}")
         session.say(" /cost")
         session.say("remember this")
         assert session.quit() == 0
@@ -455,6 +456,7 @@ def test_history_is_kept_for_the_next_session_without_secrets(tmp_path: Path) ->
     history = world.state / "history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "remember this" in history.read_text() and "/cost" not in history.read_text()
+    assert history.read_text().count("redacted") == 2
     assert world.files_holding(KEY) == []
 
 

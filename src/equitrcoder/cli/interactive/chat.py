@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,9 +134,14 @@ class Chat:
             error = raised
         except asyncio.CancelledError:  # Ctrl-C; or a signal, and then the loop is over: `stops.leave`
             pass
-        except Exception as fault:  # noqa: BLE001  (the run is closed in the ledger; the conversation need not end)
-            self.view.end(None)
-            self.view.say(f"E900 This is a fault of equitrcoder: {type(fault).__name__}: {fault}.")
+        except Exception as fault:
+            if os.environ.get("EQUITRCODER_TRACEBACK"):
+                raise
+            self.view.end(None)  # the run is closed in the ledger; the conversation need not end
+            self.view.say(
+                f"E900 This is a fault of equitrcoder: {type(fault).__name__}: {fault}. Fix: start it again with "
+                "EQUITRCODER_TRACEBACK=1 and report what it prints"
+            )
             return 1
         return self._conclude(error)
 

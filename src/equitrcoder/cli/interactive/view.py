@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -45,12 +46,16 @@ class ChatView(RunView):
         self._open_line = False
         self._held: list[str] | None = None
         self._notices: list[str] = []
+        self._in_turn = False
 
     # Between turns
 
     def notice(self, line: str) -> None:
-        """A line for people; while a prompt stands it waits for the next one."""
-        self._notices.append(text.safe(line))
+        """A line for people, from any thread; it waits while a prompt stands."""
+        if self._in_turn and threading.current_thread() is threading.main_thread():
+            self.say(line)
+        else:
+            self._notices.append(text.safe(line))
 
     def tell_notices(self) -> None:
         """Say what has waited."""
@@ -77,6 +82,7 @@ class ChatView(RunView):
         self._finished = self._check = None
         self._streamed = self._open_line = False
         self.tell_notices()
+        self._in_turn = True
         if self._region is not None:
             self._region.begin(session.choice.provider.name)
 
@@ -128,8 +134,10 @@ class ChatView(RunView):
     def end(self, error: EquitrError | None) -> int:
         """Print what is left to say about a turn; return its exit code."""
         self._close_line()
+        self._in_turn = False
         if self._region is not None:
             self._region.finish()
+        self.ring()
         finished = self._finished
         if finished is None:
             return 130  # stopped before it began
@@ -147,7 +155,6 @@ class ChatView(RunView):
             self._say(self._seed_lines())
         if self._region is None:
             self._say(self.status.line())
-        self.ring()
         return code
 
     def _stream(self, words: str) -> None:

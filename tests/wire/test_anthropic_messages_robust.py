@@ -1,0 +1,297 @@
+"""No body makes the Messages wire raise anything but our errors, hang, or eat time or memory."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.wires import read_calls
+from equitrcoder.wires.anthropic_messages import MessagesDialect
+from equitrcoder.wires.values import AssistantMessage, Conversation, EchoedCall, RequestOptions, Turn, UserMessage
+from tests.wire.messages_bodies import (
+    STOP,
+    WIRE,
+    answer,
+    delta,
+    ended,
+    events,
+    json_piece,
+    opened,
+    read_stream,
+    start,
+    text,
+    told,
+    use,
+)
+from tests.wire.test_openai_chat_robust import nested, seconds
+
+SEARCH = use("s1", "web_search", {"query": "é🔧"}, "server_tool_use")
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"url": "u"}]}
+USAGE = {"input_tokens": 9, "output_tokens": 5, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0}
+BLOCKS = [
+    {"type": "thinking", "thinking": "Hm", "signature": "sig"},
+    text("Grüße 🔧"),
+    SEARCH,
+    FOUND,
+    use("a", "f", {"x": "🔧é"}),
+    use("", "g", "not json"),
+]
+COMPLETE = answer(*BLOCKS, stop="tool_use", usage=USAGE)
+STREAM = events(
+    start(text("Hm"), usage=USAGE),
+    opened(0, {"type": "thinking", "thinking": "", "signature": ""}),
+    delta(0, "thinking_delta", thinking="Hm"),
+    delta(0, "signature_delta", signature="sig"),
+    {"type": "ping"},
+    opened(1, text("")),
+    delta(1, "text_delta", text="Grüße 🔧"),
+    delta(1, "citations_delta", citation={"type": "x"}),
+    opened(2, SEARCH),
+    opened(3, FOUND),
+    opened(4, use("a", "f", {})),
+    json_piece(4, '{"x":'),
+    json_piece(4, ' "\\ud83d\\udd27"}'),
+    {"type": "content_block_stop", "index": 4},
+    opened(5, use("b", "g", {})),
+    ended("tool_use", usage=USAGE),
+    STOP,
+)
+
+
+def attempt(body: bytes, streaming: bool, size: int = 0) -> Turn | None:
+    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
+    turn: Turn | None = None
+    try:
+        turn = read_stream(body, size or None) if streaming else WIRE.read_response(body)
+    except ProviderError as error:
+        assert str(error)
+        turn = error.partial
+    read_calls("anthropic-messages", body, streaming=streaming)
+    if turn is not None:
+        send_back(turn)
+    return turn
+
+
+def send_back(turn: Turn) -> None:
+    calls = tuple(
+        EchoedCall(
+            wire_id=f"w{each.index}",
+            name=each.name,
+            arguments=each.arguments if isinstance(each.arguments, dict) else None,
+            index=each.index,
+        )
+        for each in turn.calls
+        if each.kind == "client"
+    )
+    message = AssistantMessage(text=turn.text, calls=calls, native=turn.native, origin="row")
+    body = WIRE.request(
+        Conversation(system="", messages=[UserMessage(text="go"), message]),
+        [],
+        RequestOptions(model="m"),
+        MessagesDialect(),
+        origin="row",
+    ).body
+    jsontext.dumps(body)
+    echoed = [block for each in body["messages"] for block in each["content"] if block.get("type") == "tool_use"]
+    assert [block["id"] for block in echoed] == [call.wire_id for call in calls]
+    assert all(isinstance(block["input"], dict) for block in echoed)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_cut_at_every_byte(streaming: bool) -> None:
+    body = STREAM if streaming else COMPLETE
+    whole = [each.name for each in read_calls("anthropic-messages", body, streaming=streaming)]
+    assert whole == ["web_search", "f", "g"]
+    for end in range(len(body)):
+        turn = attempt(body[:end], streaming)
+        if streaming and turn is not None:
+            assert [each.name for each in turn.calls] == whole[: len(turn.calls)]
+
+
+def test_where_a_stream_is_cut_into_chunks_makes_no_difference() -> None:
+    whole = read_stream(STREAM)
+    assert all(read_stream(STREAM, size) == whole for size in range(1, 60))
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_bytes_flipped(streaming: bool, data: st.DataObject) -> None:
+    body = bytearray(STREAM if streaming else COMPLETE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    attempt(bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
+
+
+@given(order=st.permutations(STREAM.split(b"\n\n")[:-1]))
+@settings(max_examples=200, deadline=None)
+def test_events_shuffled(order: list[bytes]) -> None:
+    attempt(b"\n\n".join(order) + b"\n\n", streaming=True)
+
+
+KEYS = ["type", "index", "id", "name", "input", "content", "text", "thinking", "signature", "data", "tool_use_id"]
+KEYS += ["delta", "content_block", "message", "usage", "stop_reason", "stop_details", "partial_json", "citation"]
+KEYS += ["error", "is_error", "error_code", "container", "citations", "x"]
+KINDS = ["text", "thinking", "tool_use", "server_tool_use", "mcp_tool_use", "web_search_tool_result", "x_error"]
+EVENTS = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "message_delta",
+    "message_stop",
+    "ping",
+    "error",
+]
+DELTAS = ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta", "x_delta"]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "a", "{}", "{", *KINDS, *DELTAS, "tool_use", "refusal"])
+)
+JUNK = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=25,
+)
+OBJECTS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6)
+ANY_BLOCK = st.builds(lambda kind, rest: {**rest, "type": kind}, st.sampled_from(KINDS), OBJECTS)
+ANY_DELTA = st.builds(lambda kind, rest: {**rest, "type": kind}, st.sampled_from(DELTAS), OBJECTS)
+ANY_EVENT = st.builds(
+    lambda kind, block, piece, rest: {"index": 0, **rest, "type": kind, "content_block": block, "delta": piece},
+    st.sampled_from(EVENTS),
+    ANY_BLOCK | JUNK,
+    ANY_DELTA | JUNK,
+    OBJECTS,
+)
+
+
+@given(content=st.lists(ANY_BLOCK | JUNK, max_size=5) | JUNK, top=OBJECTS)
+@settings(max_examples=400, deadline=None)
+def test_messages_of_any_shape(content: Any, top: dict[str, Any]) -> None:
+    attempt(json.dumps({**top, "content": content}).encode(), streaming=False)
+    attempt(json.dumps(top).encode(), streaming=False)
+
+
+@given(first=OBJECTS, several=st.lists(ANY_EVENT, max_size=8))
+@settings(max_examples=500, deadline=None)
+def test_streams_of_any_shape(first: dict[str, Any], several: list[dict[str, Any]]) -> None:
+    attempt(events({"type": "message_start", "message": first}, *several), streaming=True)
+    attempt(events(*several, STOP), streaming=True)
+
+
+@given(body=st.binary(max_size=400) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_any_bytes(body: bytes, streaming: bool) -> None:
+    attempt(body, streaming)
+    attempt(b"data: " + body + b"\n\n", streaming=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"x":"\xff\xfe"}',
+        b'{"x":NaN}',
+        b'{"x":1e999}',
+        b'{"x":1,"x":2}',
+        b'{"x":"\\ud800"}',
+        b'{"x":' + b"9" * 5000 + b"}",
+    ],
+)
+def test_strange_json(raw: bytes) -> None:
+    body = answer(use("a", "f", "ARGS")).replace(b'"ARGS"', raw)
+    attempt(body, streaming=False)
+    stream = b"data: " + json.dumps(opened(0, use("a", "f", "ARGS"))).encode().replace(b'"ARGS"', raw) + b"\n\n"
+    attempt(stream + events(STOP), streaming=True)
+    piece = events(start(), opened(0, use("a", "f", {})), json_piece(0, raw.decode("utf-8", "replace")), STOP)
+    attempt(piece, streaming=True)
+
+
+@pytest.mark.parametrize("depth", [100, 199, 201, 250, 500, 990, 5_000, 200_000])
+def test_deep_nesting(depth: int) -> None:
+    body = events(start(), opened(0, use("a", "f", {})), json_piece(0, nested(depth)), STOP)
+    turn = attempt(body, streaming=True)
+    assert turn is not None and turn.calls[0].id == "a", "the text of arguments is read, however deep"
+    assert isinstance(turn.calls[0].arguments, dict if depth <= 200 else str)
+    jsontext.dumps({"event": {"native": turn.native, "arguments": turn.calls[0].arguments}})
+    deep = nested(depth).encode()
+    attempt(answer(use("a", "f", "ARGS")).replace(b'"ARGS"', deep), streaming=False)
+    for key in ("signature", "thinking", "citation", "type", "partial_json", "x"):
+        event = json.dumps(delta(0, "x_delta", **{key: "DEEP"})).encode().replace(b'"DEEP"', deep)
+        attempt(events(start(), opened(0, text(""))) + b"data: " + event + b"\n\n" + events(STOP), streaming=True)
+
+
+def grown(count: int) -> bytes:
+    pieces = [json_piece(0, "y" * 1000)] * count
+    return events(start(), opened(0, use("a", "f", {})), json_piece(0, '{"x":"'), *pieces, json_piece(0, '"}'), STOP)
+
+
+def test_an_argument_of_ten_megabytes_in_many_deltas_takes_linear_time() -> None:
+    small, large = grown(1_250), grown(10_000)
+    assert len(read_stream(large, 4096).calls[0].arguments["x"]) == 10_000_000  # type: ignore[index]
+    once, eight = seconds(lambda: read_stream(small, 4096)), seconds(lambda: read_stream(large, 4096))
+    assert eight < 8 * once * 3 + 0.05, f"{once:.4f} s, then {eight:.4f} s for eight times as much"
+
+
+PIECES = [
+    delta(0, "text_delta", text="word"),
+    delta(0, "thinking_delta", thinking="word"),
+    delta(0, "citations_delta", citation={"x": 1}),
+    delta(0, "x_delta", x="word", y=["word"], z=1),
+    opened(0, use("a", "f", {})),
+    opened(0, FOUND),
+    {"type": "message_delta", "delta": {}, "usage": USAGE},
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_many_events_of_each_kind_take_linear_time_and_memory_in_proportion(piece: dict[str, Any]) -> None:
+    def feed(body: bytes) -> Turn:
+        reader = WIRE.stream_reader()
+        for begin in range(0, len(body), 65536):
+            reader.feed(body[begin : begin + 65536])
+        return reader.partial()
+
+    head, one = events(start(), opened(0, text(""))), events(piece)
+    once, eight = seconds(lambda: feed(head + one * 1_000)), seconds(lambda: feed(head + one * 8_000))
+    assert eight < 8 * once * 3 + 0.05
+    body = head + one * 9_000
+    tracemalloc.start()
+    turn = feed(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert turn.native
+    assert peak < 10 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_thousand_calls(streaming: bool) -> None:
+    calls = [use(f"c{n}", "f", {"n": n}) for n in range(1000)]
+    body = answer(*calls, stop="tool_use")
+    if streaming:
+        body = events(
+            start(),
+            *[each for n in range(1000) for each in (opened(n, use(f"c{n}", "f", {})), json_piece(n, f'{{"n":{n}}}'))],
+            ended("tool_use"),
+            STOP,
+        )
+    turn = attempt(body, streaming)
+    assert turn is not None
+    assert told(turn) == [(f"c{n}", "f", {"n": n}) for n in range(1000)]
+
+
+def test_more_calls_and_blocks_than_any_answer_holds_are_refused() -> None:
+    with pytest.raises(BadResponseError, match="more than 10000 tool calls"):
+        WIRE.read_response(answer(*[use("a", "f", {})] * 10_001))
+    with pytest.raises(BadResponseError, match="more than 20000 content blocks"):
+        WIRE.read_response(answer(*[text("a")] * 20_001))
+    with pytest.raises(BadResponseError, match="more than 20000 content blocks"):
+        read_stream(events(start(), *[opened(0, text(""))] * 20_001))

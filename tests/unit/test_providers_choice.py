@@ -354,7 +354,7 @@ def test_nothing_set_up_is_told_with_all_that_would_do() -> None:
     assert caught.value.message == no_provider()
     assert "equitrcoder demo" in no_provider()
     # only what works today is recommended
-    assert "GROQ_API_KEY" in no_provider() and "REPLICATE_API_TOKEN" not in no_provider()
+    assert "OPENAI_API_KEY" in no_provider() and "REPLICATE_API_TOKEN" not in no_provider()
 
 
 def test_a_server_on_this_machine_is_asked_for_its_model() -> None:

@@ -131,9 +131,12 @@ class _Input:
         """An answer of this row, as it goes back: all of its items, in order."""
         calls = {id(found.item): found.call for found in find_calls(output)}
         echoed = {call.index: call for call in message.calls}
-        kept = [item for place, item in enumerate(output) if self._goes_back(item, output[place + 1 :])]
+        said = [item for item in output if isinstance(item, dict)]
+        while said and said[-1].get("type") == "reasoning":
+            said.pop()  # refused where nothing follows it: "provided without its required following item"
+        kept = [item for item in said if item.get("type") != "reasoning" or self._thought_goes_back(item)]
         # an item with its id asks for the reasoning before it: "provided without its required 'reasoning' item"
-        whole = len(kept) == len(output)
+        whole = len(kept) == len(said)
         for item in kept:
             call = calls.get(id(item))
             if call is not None and call.kind == "client":
@@ -142,19 +145,14 @@ class _Input:
             elif self._dialect.echo_items == "all":
                 yield _plain(item, whole=whole)
             elif item.get("type") == "message":
-                yield {"type": "message", "role": "assistant", "content": _message_text(item)}
+                yield _bare_message(item)
 
-    def _goes_back(self, item: Any, rest: list[Any]) -> bool:
-        if not isinstance(item, dict):
-            return False
-        if item.get("type") != "reasoning":
-            return True
+    def _thought_goes_back(self, item: dict[str, Any]) -> bool:
         match self._dialect.reasoning_echo:
             case "all":
                 return True
             case "encrypted":
-                # one that nothing follows is refused: "provided without its required following item"
-                return bool(item.get("encrypted_content")) and any(_follows(after) for after in rest)
+                return bool(item.get("encrypted_content"))
             case _:
                 return False
 
@@ -205,19 +203,17 @@ def _own_result(kind: str, result: ResultForModel) -> dict[str, Any]:
             return {"call_id": result.wire_id, "output": result.text}
 
 
-def _follows(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("type") != "reasoning"
-
-
 def _plain(item: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """An item without what only answers have."""
     kind = str(item.get("type"))
+    if kind == "message" and not whole:
+        return _bare_message(item)
     dropped = _ANSWER_ONLY if whole or kind not in _IDS_MAY_GO else _ANSWER_ONLY | {"id"}
     kept = kind in _NULLABLE
     return {key: value for key, value in item.items() if key not in dropped and (kept or value is not None)}
 
 
-_IDS_MAY_GO = frozenset({"message", "function_call", "custom_tool_call", "shell_call", "apply_patch_call"})
+_IDS_MAY_GO = frozenset({"function_call", "custom_tool_call", "shell_call", "apply_patch_call"})
 
 
 def _rebuilt(message: AssistantMessage) -> Iterator[dict[str, Any]]:
@@ -234,9 +230,11 @@ def _function_call(call: EchoedCall, received: Any = None) -> dict[str, Any]:
     return {"type": "function_call", "call_id": call.wire_id, "name": call_name(call.name), "arguments": arguments}
 
 
-def _message_text(item: Mapping[str, Any]) -> str:
+def _bare_message(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A message without an id, which no item before it has to explain."""
     text, refusal = message_texts(item)
-    return text or refusal
+    phase = {"phase": item["phase"]} if item.get("phase") else {}
+    return {"type": "message", "role": "assistant", "content": text or refusal, **phase}
 
 
 def _json(value: Any) -> str:

@@ -18,6 +18,7 @@ ROWS: dict[str, dict[str, str]] = {
     "perplexity": {"PERPLEXITY_BASE_URL": "ORIGIN", "PERPLEXITY_API_KEY": KEY},
     "anthropic": {"ANTHROPIC_BASE_URL": "ORIGIN", "ANTHROPIC_API_KEY": KEY},
     "gemini": {"GEMINI_BASE_URL": "ORIGIN", "GEMINI_API_KEY": KEY},
+    "cohere": {"COHERE_BASE_URL": "ORIGIN", "CO_API_KEY": KEY},
     "ollama": {"OLLAMA_BASE_URL": "ORIGIN"},
     "mistral": {"MISTRAL_BASE_URL": "ORIGIN", "MISTRAL_API_KEY": KEY},
 }

@@ -72,7 +72,42 @@ def ollama_stream(*calls: tuple[str, str]) -> bytes:
     return b"".join(json_line({"model": "m", "message": each, "done": False}) for each in lines) + json_line(end)
 
 
+USAGE = {"billed_units": {"input_tokens": 1, "output_tokens": 2}, "tokens": {"input_tokens": 9}, "cached_tokens": 3}
+
+
+def cohere_calls(calls: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+    return [{"id": f"c{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for n, (name, arguments) in enumerate(calls)]  # fmt: skip
+
+
+def cohere_document(*calls: tuple[str, str]) -> bytes:
+    content = [{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "Grüße 🔧"}]
+    message = {"role": "assistant", "tool_plan": "I will", "content": content, "tool_calls": cohere_calls(calls)}
+    return json.dumps({"id": "r", "finish_reason": "TOOL_CALL", "message": message, "usage": USAGE}).encode()
+
+
+def cohere_event(kind: str, message: dict[str, Any], **more: Any) -> bytes:
+    return f"event: {kind}\n".encode() + sse({"type": kind, "delta": {"message": message}, **more})
+
+
+def cohere_stream(*calls: tuple[str, str]) -> bytes:
+    end = {"type": "message-end", "delta": {"finish_reason": "TOOL_CALL", "usage": USAGE}}
+    events = [
+        cohere_event("message-start", {"role": "assistant", "content": [], "tool_calls": []}, id="r"),
+        cohere_event("content-start", {"content": {"type": "thinking", "thinking": ""}}, index=0),
+        cohere_event("content-delta", {"content": {"thinking": "Hm"}}, index=0),
+        cohere_event("content-start", {"content": {"type": "text", "text": ""}}, index=1),
+        cohere_event("content-delta", {"content": {"text": "Grüße 🔧"}}, index=1),
+        cohere_event("tool-plan-delta", {"tool_plan": "I will"}),
+    ]
+    for n, call in enumerate(cohere_calls(calls)):
+        events.append(cohere_event("tool-call-start", {"tool_calls": call}, index=n))
+        events.append(cohere_event("tool-call-delta", {"tool_calls": {"function": {"arguments": ""}}}, index=n))
+    return b"".join(events) + sse(end) + b"data: [DONE]\n\n"
+
+
 BODIES = {
+    "cohere-v2": Bodies(cohere_document, cohere_stream, sse),
     "mistral": Bodies(mistral_document, mistral_stream, sse),
     "ollama-chat": Bodies(ollama_document, ollama_stream, json_line),
 }

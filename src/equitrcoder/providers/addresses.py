@@ -83,7 +83,8 @@ def own_base_url(row: Provider, environ: Mapping[str, str], setting: str | None)
 def _completed(row: Provider, url: str) -> str | None:
     public = urlsplit(row.base_url or "")
     given = urlsplit(url)
-    if row.wire == "ollama-chat" and given.path in ("/v1", "/api"):  # as for its other wires: the path here has its own
+    known = {"ollama-chat": ("/v1", "/api"), "cohere-v2": ("/v1", "/v2")}  # the path of a request brings its own
+    if given.path in known.get(row.wire, ()):
         url = url.removesuffix(given.path)
         given = urlsplit(url)
     bare = not given.path

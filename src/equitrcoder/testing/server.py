@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from equitrcoder.testing import anthropic_messages, gemini_generate, http11, ollama_chat, openai_chat, openai_responses
+from equitrcoder.testing import (
+    anthropic_messages,
+    cohere_v2,
+    gemini_generate,
+    http11,
+    ollama_chat,
+    openai_chat,
+    openai_responses,
+)
 from equitrcoder.testing.delivery import Gate, HungUp, Over, deliver
 from equitrcoder.testing.faults import Plan, Renderer, plan
 from equitrcoder.testing.script import Answer as Answer  # for the example below
@@ -20,6 +28,7 @@ from equitrcoder.testing.script import ReceivedRequest, Script, ScriptExhausted,
 _RENDERERS: dict[str, Renderer] = {
     openai_chat.PATH: openai_chat,
     ollama_chat.PATH: ollama_chat,
+    cohere_v2.PATH: cohere_v2,
     openai_responses.PATH: openai_responses,
     openai_responses.AGENT_PATH: openai_responses,
     anthropic_messages.PATH: anthropic_messages,

@@ -31,6 +31,7 @@ _BUILT: dict[str, str] = {
     "anthropic-messages": "equitrcoder.wires.anthropic_messages",
     "gemini-generate": "equitrcoder.wires.gemini_generate",
     "ollama-chat": "equitrcoder.wires.ollama_chat",
+    "cohere-v2": "equitrcoder.wires.cohere_v2",
     "mistral": "equitrcoder.wires.mistral",
 }
 

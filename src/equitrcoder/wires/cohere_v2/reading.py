@@ -1,0 +1,128 @@
+"""From an answer of Cohere's chat to a `Turn`.
+
+Source: https://docs.cohere.com/reference/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError, ProviderTimeoutError
+from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.openai_chat.reading import MAX_CALLS, client_calls, compact, read_arguments, read_content
+from equitrcoder.wires.openai_chat.usage import read_usage
+from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
+
+_STOPS: dict[str, StopKind] = {"COMPLETE": "end", "STOP_SEQUENCE": "end", "MAX_TOKENS": "length"}
+
+
+def read_document(body: bytes) -> Turn:
+    """Read the body of an answer that came with a success status.
+
+    Raises:
+        ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
+    """
+    if body[:64].lstrip(b"\r\n\t \xef\xbb\xbf").startswith((b"data:", b"event:", b":")):
+        from equitrcoder.wires.cohere_v2.stream import CohereStreamReader
+
+        reader = CohereStreamReader()
+        reader.feed(body)
+        return reader.finish()
+    try:
+        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except jsontext.InvalidJSON as error:
+        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=_excerpt(body)) from None
+    if not isinstance(document, dict):
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(body))
+    if too_deep(document, body):
+        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(body))
+    message = document.get("message")
+    if document.get("error") or isinstance(message, str):
+        from equitrcoder.wires.failures import error_inside
+
+        raise error_inside(document)
+    if not isinstance(message, dict):
+        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=_excerpt(body))
+    turn = read_turn(message, document)
+    refuse_failed_finish(turn, document.get("error"))
+    return turn
+
+
+def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:
+    """Read a whole message, and what stood around it (`id`, `finish_reason`, `usage`).
+
+    Raises:
+        BadResponseError: A call stands where none can be read, or there are more than `MAX_CALLS`.
+    """
+    said, reasoning, _ = read_content(message.get("content"))
+    plan = message.get("tool_plan")
+    plan = plan if plan is None or isinstance(plan, str) else compact(plan)
+    calls = _calls(message)
+    finish, response_id = facts.get("finish_reason"), facts.get("id")
+    finish = finish if isinstance(finish, str) and finish else None
+    return Turn(
+        text="\n\n".join(text for text in (plan, said) if text),
+        reasoning=reasoning,
+        calls=calls,
+        usage=read_tokens(facts.get("usage")),
+        finish=finish,
+        stop="calls" if calls else _STOPS.get(finish or "", "unknown"),
+        response_id=response_id if isinstance(response_id, str) and response_id else None,
+        native=message,
+    )
+
+
+def _calls(message: Mapping[str, Any]) -> tuple[WireCall, ...]:
+    calls = tuple(
+        WireCall(name=entry.name, arguments=read_arguments(entry.arguments), id=entry.id, index=index)
+        for index, entry in enumerate(client_calls({"tool_calls": message.get("tool_calls")}))
+    )
+    if len(calls) > MAX_CALLS:
+        raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+    return calls
+
+
+def read_tokens(usage: Any) -> Usage:
+    """Read the tokens: those that are billed, where the answer tells them.
+
+    `tokens` are more: they count what the host puts around the prompt by itself. `cached_tokens` are some of those, so
+    that they are told only beside them.
+
+    Example:
+        >>> read_tokens({"billed_units": {"input_tokens": 8, "output_tokens": 5}, "tokens": {"input_tokens": 900}})
+        Usage(input_tokens=8, cached_read_tokens=None, cache_write_tokens=None, output_tokens=5, reasoning_tokens=None)
+    """
+    usage = usage if isinstance(usage, Mapping) else {}
+    billed, counted = (
+        read_usage(value if isinstance(value, Mapping) else {})
+        for value in (usage.get("billed_units"), usage.get("tokens"))
+    )
+    cached = read_usage({"cached_tokens": usage.get("cached_tokens")}).cached_read_tokens
+    outputs = counted.output_tokens if billed.output_tokens is None else billed.output_tokens
+    reasoning = counted.reasoning_tokens
+    return Usage(
+        input_tokens=counted.input_tokens if billed.input_tokens is None else billed.input_tokens,
+        cached_read_tokens=cached if billed.input_tokens is None else None,
+        output_tokens=outputs,
+        reasoning_tokens=reasoning if reasoning is None or reasoning <= (outputs or 0) else outputs,
+    )
+
+
+def refuse_failed_finish(turn: Turn, words: Any) -> None:
+    """Refuse an answer whose finish word says that the host failed in the middle of it.
+
+    Raises:
+        ProviderTimeoutError: It ran out of time.
+        BadResponseError: It failed otherwise; another attempt may do better.
+    """
+    told = f": {words[:300]}" if isinstance(words, str) and words else " and says no more"
+    if turn.finish == "TIMEOUT":
+        raise ProviderTimeoutError("The provider broke the answer off: TIMEOUT.", partial=turn)
+    if turn.finish == "ERROR":
+        raise BadResponseError(f"The provider broke the answer off{told}.", retryable=True, partial=turn)
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:2000].decode("utf-8", "replace")[:500]

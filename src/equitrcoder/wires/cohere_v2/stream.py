@@ -1,0 +1,252 @@
+"""Reads one streamed answer of Cohere's chat.
+
+Source: https://docs.cohere.com/v2/docs/streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from equitrcoder import jsontext
+from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.cohere_v2.reading import read_document, read_turn, refuse_failed_finish
+from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.openai_chat.callpieces import CallPieces, piece_of
+from equitrcoder.wires.openai_chat.reading import MAX_CALLS
+from equitrcoder.wires.sse import SSEDecoder, SSEEvent
+from equitrcoder.wires.values import Delta, Turn
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+"""Room for an answer that came as one document although a stream was asked for."""
+
+_BLANK = b"\r\n\t \xef\xbb\xbf"
+
+
+class _NoJSONError(BadResponseError):
+    """An event's data is no JSON."""
+
+
+class _Part:
+    """One part of the content while it arrives."""
+
+    __slots__ = ("extra", "kind", "pieces")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.pieces: list[str] = []
+        self.extra: dict[str, Any] = {}
+
+    def whole(self) -> dict[str, Any]:
+        return {"type": self.kind, self.kind: "".join(self.pieces), **self.extra}
+
+
+class CohereStreamReader:
+    r"""Reads the bytes of a stream, cut anywhere. The end is `message-end`.
+
+    Example:
+        >>> reader = CohereStreamReader()
+        >>> reader.feed(b'data: {"type":"tool-plan-delta","delta":{"message":{"tool_plan":"I will"}}}\n\n')
+        [Delta(text='I will', kind='text')]
+        >>> reader.feed(b'data: {"type":"message-end","delta":{"finish_reason":"COMPLETE"}}\n\n'), reader.finished
+        ([], True)
+    """
+
+    def __init__(self) -> None:
+        self._decoder = SSEDecoder()
+        self._document: list[bytes] | None = None
+        self._size = 0
+        self._head = b""
+        self._events = 0
+        self._known_events = 0
+        self._done = False
+        self._plan: list[str] = []
+        self._parts: list[_Part] = []
+        self._part_at: dict[Any, _Part] = {}
+        self._calls: list[CallPieces] = []
+        self._call_at: dict[Any, CallPieces] = {}
+        self._citations: list[Any] = []
+        self._facts: dict[str, Any] = {}
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take the next bytes; return the text that they completed.
+
+        Raises:
+            ProviderError: The stream carries an error, or is none of this wire; `partial` has what was read before.
+        """
+        if len(self._head) < 500:
+            if not self._head.lstrip(_BLANK) and data.lstrip(_BLANK)[:1] in (b"{", b"[", b"<"):
+                self._document = []
+            self._head += data[: 500 - len(self._head)]
+        if self._document is not None:
+            self._size += len(data)
+            if self._size > MAX_DOCUMENT_BYTES:
+                raise BadResponseError(f"The answer is larger than {MAX_DOCUMENT_BYTES} bytes.")
+            self._document.append(data)
+            return []
+        shown: list[Delta] = []
+        try:
+            for event in self._decoder.feed(data):
+                self._take_event(event, shown)
+        except ProviderError as error:
+            self._raise(error)
+        return shown
+
+    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
+        data = event.data.strip()
+        if self._done or not data or data == b"[DONE]":
+            return
+        self._events += 1
+        try:
+            value = jsontext.loads(data)
+        except jsontext.InvalidJSON as error:
+            raise _NoJSONError(f"An event of the stream is no JSON: {error}.", excerpt=self._start()) from None
+        if not isinstance(value, dict):
+            raise BadResponseError("An event of the stream is no object.", excerpt=self._start())
+        if too_deep(value, data):
+            raise BadResponseError("An event of the stream is nested too deeply.")
+        kind = value.get("type") or event.name
+        if kind == "error" or value.get("error") or (not kind and isinstance(value.get("message"), str)):
+            from equitrcoder.wires.failures import error_inside
+
+            raise error_inside(value)
+        self._take(str(kind), value, shown)
+
+    def _take(self, kind: str, event: dict[str, Any], shown: list[Delta]) -> None:
+        delta = _object(event.get("delta"))
+        message = _object(delta.get("message"))
+        self._known_events += 1
+        match kind:
+            case "message-start":
+                self._facts["id"] = event.get("id")
+            case "content-start" | "content-delta":
+                self._take_content(event, message.get("content"), shown, opens=kind == "content-start")
+            case "tool-plan-delta":
+                self._take_plan(message.get("tool_plan"), shown)
+            case "tool-call-start" | "tool-call-delta":
+                calls = message.get("tool_calls")  # an object; a list only by analogy with the whole answer
+                for call in calls if isinstance(calls, list) else [calls]:
+                    self._take_call(event, call, opens=kind == "tool-call-start")
+            case "citation-start":
+                citations = message.get("citations")
+                self._citations += citations if isinstance(citations, list) else [citations] if citations else []
+            case "message-end":
+                self._facts |= {key: delta.get(key) for key in ("finish_reason", "usage", "error")}
+                self._done = True
+            case _:
+                self._known_events -= 1
+
+    def _take_plan(self, plan: Any, shown: list[Delta]) -> None:
+        piece = piece_of(plan)
+        if piece:
+            self._plan.append(piece)
+            shown.append(Delta(text=piece))
+
+    def _take_content(self, event: dict[str, Any], content: Any, shown: list[Delta], *, opens: bool) -> None:
+        if content is None:
+            return
+        fields = {"text": content} if isinstance(content, str) else _object(content)
+        kind = "thinking" if fields.get("type") == "thinking" or "thinking" in fields else "text"
+        place = _place(event)
+        part = None if opens else self._part_at.get(place)
+        if part is None or part.kind != kind:
+            if len(self._parts) >= MAX_CALLS:
+                raise BadResponseError(f"The answer holds more than {MAX_CALLS} parts.")
+            part = self._part_at[place] = _Part(kind)
+            self._parts.append(part)
+        piece = piece_of(fields.get(kind))
+        part.extra.update((key, value) for key, value in fields.items() if key not in ("type", kind) and value)
+        if piece:
+            part.pieces.append(piece)
+            shown.append(Delta(text=piece, kind="reasoning" if kind == "thinking" else "text"))
+
+    def _take_call(self, event: dict[str, Any], entry: Any, *, opens: bool) -> None:
+        if not isinstance(entry, dict):
+            raise BadResponseError(f"A tool call of the stream is no object but {type(entry).__name__}.")
+        place = _place(event)
+        call = None if opens else self._call_at.get(place)
+        if call is None and not opens and place is None and self._calls:
+            call = self._calls[-1]
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+            call = self._call_at[place] = CallPieces()
+            self._calls.append(call)
+        function = _object(entry.get("function"))
+        call.id = piece_of(entry.get("id")) if call.id is None else call.id
+        call.add_name(piece_of(function.get("name")))
+        call.add_arguments(piece_of(function.get("arguments")))
+
+    @property
+    def finished(self) -> bool:
+        """Whether `message-end` has been read."""
+        return self._done
+
+    def partial(self) -> Turn:
+        """What has been read so far, finished or not. Never raises."""
+        try:
+            return self._turn()
+        except ProviderError:
+            return Turn()
+
+    def _turn(self) -> Turn:
+        if self._document is not None:
+            return read_document(b"".join(self._document))
+        message: dict[str, Any] = {"role": "assistant"}
+        if self._plan:
+            message["tool_plan"] = "".join(self._plan)
+        if self._calls:
+            message["tool_calls"] = [call.entry() for call in self._calls]
+        if self._parts:
+            message["content"] = [part.whole() for part in self._parts]
+        if self._citations:
+            message["citations"] = list(self._citations)
+        return read_turn(message, self._facts)
+
+    def finish(self) -> Turn:
+        """The whole answer, once the bytes have ended.
+
+        Raises:
+            StreamBrokenError: The stream ended without its finish; `partial` has what was read.
+            ProviderError: It was no answer of this wire, or its last event was an error.
+        """
+        if self._document is not None:
+            return self._turn()
+        try:
+            for event in self._decoder.flush():
+                self._take_event(event, [])
+        except _NoJSONError:
+            pass  # the last event was cut: what came before it decides
+        except ProviderError as error:
+            self._raise(error)
+        if not self._done:
+            self._raise(self._broken())
+        turn = self._turn()
+        refuse_failed_finish(turn, self._facts.get("error"))
+        return turn
+
+    def _broken(self) -> ProviderError:
+        fields = (b":", b"data", b"event", b"id", b"retry")
+        head = self._head.lstrip(_BLANK)
+        cut = any(field.startswith(head) for field in fields)
+        if not self._known_events and (self._events or not (cut or head.startswith(fields))):
+            return BadResponseError(
+                "The answer is no stream of Cohere's.", hint="check the base URL", excerpt=self._start()
+            )
+        return StreamBrokenError("The stream broke off before the answer was complete.", excerpt=self._start())
+
+    def _start(self) -> str:
+        return self._head.decode("utf-8", "replace")
+
+    def _raise(self, error: ProviderError) -> NoReturn:
+        if error.partial is None:
+            error.partial = self.partial()
+        raise error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _place(event: dict[str, Any]) -> int | None:
+    index = event.get("index")
+    return index if isinstance(index, int) else None

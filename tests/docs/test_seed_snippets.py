@@ -97,7 +97,7 @@ def test_no_block_of_the_guide_is_left_out() -> None:
 
 def script(request: ReceivedRequest) -> Answer:
     """Two calls for whatever is asked, one of which fails, then words."""
-    if request.messages[-1]["role"] == "user":
+    if not request.tool_results:
         calls = [
             Call("write_file", {"file_path": "script.py", "content": "print('hello')\n"}),
             Call("read_file", {"file_path": "missing.py"}),
@@ -336,6 +336,19 @@ def test_the_options_and_parameters_have_the_defaults_of_the_reference() -> None
         assert getattr(settings, key) == parameters[key].default == expected, option
     for name, kind, _ in rows("API Parameters"):
         assert kind in str(parameters[name].annotation), name
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r'"((?:anthropic|openai)/[\w.-]+)"', GUIDE))))
+async def test_every_model_the_guide_names_does_the_work(
+    here: World, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """On its provider's own wire, at the address of the scripted one."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", here.environ["OPENAI_BASE_URL"])
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEYS["ANTHROPIC_API_KEY"])
+    async with EquitrAPI(model=named) as api:
+        assert str(await api.chat("Create a Python script")) == "Done."
+        stats = api.get_tool_call_stats()
+        assert (stats["total_calls"], stats["success_rate"]) == (2, 0.5)
 
 
 @pytest.mark.parametrize("retired", sorted(set(re.findall(r'"((?:anthropic|openai)/[\w.-]+)"', GUIDE))))

@@ -158,7 +158,7 @@ def test_recorded_sessions_are_echoed_in_meaning_as_their_clients_did() -> None:
             assert (mine["name"], mine["args"]) == (body["name"], body.get("args") or {}), answer
             assert mine.get("id") == wire_id
             if pick(theirs, "thoughtSignature") not in (None, FOREIGN_SIGNATURE):
-                # one client moves it from a text before the call; here nothing moves
+                # one client repeats the first call's on the calls beside it; here each part keeps its own
                 signatures = [part.get("thoughtSignature") for part in model["parts"]]
                 place = model["parts"].index(ours)
                 mine = signatures[place] or next(filter(None, signatures[:place][::-1]), None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx2
 import pytest
@@ -160,6 +162,18 @@ def test_a_local_server_is_asked_which_models_it_has(models: list[str], taken: s
 
 
 def test_a_server_that_is_none_has_no_model() -> None:
+    class NothingThere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), NothingThere) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        assert first_model(PROVIDERS["ollama"], f"http://127.0.0.1:{server.server_port}") is None
+        answering.join()
     with ScriptedProvider([]) as server:
-        assert first_model(PROVIDERS["ollama"], server.base_url) is None  # /api/tags is not there
+        pass
     assert first_model(PROVIDERS["ollama"], server.base_url) is None  # nobody listens any more

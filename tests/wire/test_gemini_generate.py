@@ -153,6 +153,12 @@ def test_arguments_in_pieces_become_one_call_with_its_signature() -> None:
         assert len(turn.native["parts"]) == 3
 
 
+def test_pieces_go_on_where_whole_arguments_began() -> None:
+    more = pieces({"jsonPath": "$.a", "stringValue": "lpha"}, {"jsonPath": "$.b[1]", "numberValue": 2}, more=False)
+    turn = read_stream(stream_of(pieces(name="f", args={"a": "a", "b": [1]}), more))
+    assert told(turn.calls) == [(None, "f", {"a": "alpha", "b": [1, 2]})]
+
+
 def test_another_name_ends_a_call_whose_end_never_came() -> None:
     turn = read_stream(stream_of(*STREAMED[:2], call("g", {"n": 1}), *STREAMED[:3]))
     assert told(turn.calls) == [("x", "f", {"city": "Pa"}), (None, "g", {"n": 1}), ("x", "f", {"city": "Paris"})]

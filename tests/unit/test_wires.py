@@ -11,6 +11,7 @@ import pytest
 
 import equitrcoder.wires as wires
 from equitrcoder.errors import WireNotReadyError
+from equitrcoder.wires.anthropic_messages import MessagesDialect
 from equitrcoder.wires.openai_chat import ChatDialect
 from equitrcoder.wires.values import WireCall
 
@@ -101,5 +102,5 @@ def test_errors_load_only_when_there_is_one() -> None:
 
 def test_the_page_names_every_wire_and_every_departure() -> None:
     page = (Path(__file__).parents[2] / "docs" / "wires.md").read_text()
-    names = [*wires.WIRES, *(field.name for field in fields(ChatDialect))]
+    names = [*wires.WIRES, *(field.name for field in (*fields(ChatDialect), *fields(MessagesDialect)))]
     assert [name for name in names if f"`{name}`" not in page] == []

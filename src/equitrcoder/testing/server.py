@@ -39,10 +39,11 @@ _RENDERERS: dict[str, Renderer] = {
 
 
 class ScriptedProvider:
-    """A real HTTP server that speaks the Chat Completions wire and answers from a script; needs no key.
+    """A real HTTP server that speaks the providers' wires and answers from a script; needs no key.
 
-    It listens on 127.0.0.1 only, on a port of its own. Any path that ends in `/chat/completions` is answered from the
-    script, streaming or not as the request asks; `GET …/models` lists `models`. Each connection has a thread.
+    It listens on 127.0.0.1 only, on a port of its own. Any path that ends as a wire's does (`/chat/completions`,
+    `/responses`, `/messages`, `/api/chat`, …) is answered in that wire from the script, streaming or not as the request
+    asks; `GET …/models` and `GET …/api/tags` list `models`. Each connection has a thread.
 
     Args:
         script: Replies in the order of arrival, or a function `(ReceivedRequest) -> Answer | Fault`, called for one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -275,3 +277,8 @@ def test_extra_body_wins() -> None:
     dialect = ResponsesDialect(extra_body={"store": True, "truncation": "auto"}, cache_key=False, path="/v2/responses")
     body = body_of(UserMessage(text="Hi"), dialect=dialect)
     assert (body["store"], body["truncation"], "prompt_cache_key" in body) == (True, "auto", False)
+
+
+def test_the_page_names_every_departure() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "wires.md").read_text()
+    assert [field.name for field in fields(ResponsesDialect) if f"`{field.name}`" not in page] == []

@@ -38,15 +38,7 @@ def load_wire(choice: ModelChoice) -> Wire:
     except WireNotReadyError as error:
         raise WireNotReadyError(
             f"{row.name} speaks the {row.wire} wire: this wire comes next.",
-            hint=_meanwhile(row.name),
+            hint="until then another one: equitrcoder providers",
             provider=row.name,
             model=choice.model,
         ) from error
-
-
-def _meanwhile(name: str) -> str:
-    if name == "openai":
-        return "until then OPENAI_BASE_URL, for a server that speaks Chat Completions"
-    if name == "ollama":
-        return "until then local/<model>, with LOCAL_BASE_URL=http://127.0.0.1:11434/v1"
-    return "until then another one: equitrcoder providers"

@@ -351,6 +351,17 @@ STREAMS: dict[str, tuple[list[Any], list[tuple[str | None, str, Any]]]] = {
         ],
         [("a", "f", {"a": 1}), ("b", "g", {})],
     ),
+    "every item has the same output_index and the response at the end is empty": (
+        [
+            added(0, call("a", "f", "")),
+            done(0, ITEM),
+            added(0, call("b", "g", "")),
+            arguments(0, "{}", item_id="fc_b"),
+            done(0, call("c", "h")),
+            completed(),
+        ],
+        [("a", "f", {"a": 1}), ("b", "g", {}), ("c", "h", {})],
+    ),
     "no output_index": (
         [
             added(None, call("a", "f", "")),
@@ -475,6 +486,11 @@ def test_an_incomplete_answer_says_why_and_keeps_what_it_has(end: str) -> None:
 
 def test_a_stream_without_its_end_is_broken_and_tells_what_it_held() -> None:
     begun = events(added(0, call("a", "f", "")), arguments(0, '{"a"'))
+    reader = RESPONSES.stream_reader()
+    reader.feed(begun)
+    assert not reader.finished
+    reader.feed(b"data: [DONE]\n\n")
+    assert reader.finished, "nothing more will come"
     for body in (begun, begun + b"data: [DONE]\n\n", begun + b'data: {"type":"response.comp'):
         with pytest.raises(StreamBrokenError) as caught:
             read_stream(body)

@@ -101,7 +101,7 @@ def test_text_that_is_no_object_is_shown_back(toolbox: Toolbox) -> None:
     assert raw[:201] not in caught.value.message
 
 
-@pytest.mark.parametrize("nothing", [None, "", "  ", {}])
+@pytest.mark.parametrize("nothing", [None, "", "  ", "null", {}])
 def test_no_arguments_at_all_are_fine_where_none_are_needed(toolbox: Toolbox, nothing: Any) -> None:
     assert toolbox.validate("git_status", nothing).arguments == {}
 

@@ -88,12 +88,12 @@ def check_arguments(spec: ToolSpec, arguments: Mapping[str, JSON] | str | None) 
     """Check what a model gave for a tool; nothing is guessed or repaired.
 
     A whole number written as a float (12.0) counts as an integer; null for an optional parameter counts as left out;
-    no arguments at all (null, "") count as `{}`.
+    no arguments at all (null, "", and "null" as Cohere writes it) count as `{}`.
 
     Raises:
         InvalidCall: Says everything that is wrong at once, and what the tool takes.
     """
-    if isinstance(arguments, str) and arguments.strip():
+    if isinstance(arguments, str) and arguments.strip() not in ("", "null"):
         raise InvalidCall("invalid_arguments", _no_object(spec, arguments))
     given: Mapping[str, JSON] = {} if arguments is None or isinstance(arguments, str) else arguments
     properties, required = spec.parameters["properties"], spec.parameters["required"]

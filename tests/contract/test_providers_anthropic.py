@@ -198,3 +198,16 @@ def test_a_whole_run_repeats_its_start_letter_for_letter(tmp_path: Path) -> None
         "thinking": "Hm?",
         "signature": "scripted-2",
     }
+
+
+def test_a_paused_answer_goes_on(tmp_path: Path) -> None:
+    with ScriptedProvider([Answer(text="Searching.", finish="pause_turn"), Answer(text="Found.")]) as provider:
+        world = World(tmp_path)
+        environ = {"ANTHROPIC_BASE_URL": provider.base_url, "ANTHROPIC_API_KEY": KEY}
+        done = world.equitrcoder("run", "--model", "anthropic/claude-opus-5-5", "look", environ=environ)
+        assert (done.code, done.out.strip(), provider.errors) == (0, "Found.", [])
+    first, second = provider.requests
+    assert second.json["messages"] == [
+        *first.json["messages"],
+        {"role": "assistant", "content": [{"type": "text", "text": "Searching."}]},
+    ]

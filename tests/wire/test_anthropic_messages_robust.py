@@ -175,14 +175,14 @@ ANY_EVENT = st.builds(
 
 
 @given(content=st.lists(ANY_BLOCK | JUNK, max_size=5) | JUNK, top=OBJECTS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_messages_of_any_shape(content: Any, top: dict[str, Any]) -> None:
     attempt(json.dumps({**top, "content": content}).encode(), streaming=False)
     attempt(json.dumps(top).encode(), streaming=False)
 
 
 @given(first=OBJECTS, several=st.lists(ANY_EVENT, max_size=8))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_streams_of_any_shape(first: dict[str, Any], several: list[dict[str, Any]]) -> None:
     attempt(events({"type": "message_start", "message": first}, *several), streaming=True)
     attempt(events(*several, STOP), streaming=True)

@@ -52,6 +52,10 @@ class World:
             "OPENAI_BASE_URL": base_url,
             "OPENAI_API_KEY": KEY,
             "PYTHONWARNINGS": "error",
+            # Whatever would leave this machine runs into a closed door; loopback goes past proxies.
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
         }
 
     def command(self, *arguments: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/providers.md, made from the registry; `make docs` writes them, tests compare them."""
+"""The tables of README.md and docs/providers.md, made from the registry; `make docs` writes them."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ import random
 import pytest
 
 from equitrcoder.agent.budget import NANO, SMALLEST_OUTPUT_TOKENS, Budget
+from equitrcoder.agent.conversation import size_bytes
 from equitrcoder.errors import BudgetExceeded, UnpricedModelError
 from equitrcoder.pricing import cost_nanousd, find_price
-from equitrcoder.wires.values import Usage
+from equitrcoder.wires.values import Conversation, ToolSpec, Usage, UserMessage
 
 PRICE = find_price("openai", "m", {"openai/m": {"input": 10.0, "output": 100.0}})
 """10,000 nano-dollars a token in, 100,000 a token out."""
@@ -75,6 +76,13 @@ def test_tokens_are_counted_also_without_a_price() -> None:
     )
     with pytest.raises(BudgetExceeded, match="950 of 1,000 tokens"):
         budget.reserve(None, input_tokens=100, output_limit_tokens=None)
+
+
+def test_the_size_of_a_conversation_is_in_bytes() -> None:
+    conversation = Conversation(system="日本", messages=[UserMessage(text="abc")])
+    spec = ToolSpec(name="t", description="x" * 10, parameters={})
+    assert size_bytes(conversation, [spec]) >= 6 + 10 + 2 + 3
+    assert size_bytes(conversation, [spec]) - size_bytes(Conversation(system=""), [spec]) >= 6 + 3
 
 
 def test_an_unknown_price_refuses_a_dollar_limit() -> None:

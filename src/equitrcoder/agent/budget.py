@@ -44,6 +44,11 @@ class Budget:
         self.spent_tokens = 0
         self._warned = False
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit, so that the size of a prompt matters."""
+        return self.limit_nanousd is not None or self.limit_tokens is not None
+
     def check_priced(self, price: Price | None, model: str) -> None:
         """Refuse a dollar limit that could not hold.
 

@@ -25,6 +25,7 @@ from equitrcoder.wires.values import (
     UserMessage,
 )
 
+from .conversation import text_bytes
 from .ending import error_type_of, exit_code_of, sentence_of, status_of
 from .middleware import ModelMiddleware, TurnTracker, compose
 from .prompts import FAILED_MARK
@@ -136,7 +137,7 @@ class AgentRun:
     async def _work(self, task: str) -> RunStatus:
         self._parts.recorder.message(role="user", text=task)
         if not self._parts.goes_on:
-            self._say(UserMessage(text=task), size=len(task))
+            self._say(UserMessage(text=task), [task])
         status = await self._converse()
         if status == "completed" and self._parts.check:
             status = await self._run_check(self._parts.check)
@@ -148,7 +149,7 @@ class AgentRun:
             calls = self._echo(turn, recorded)
             if calls:
                 results = await self._parts.runner.run_all(calls)
-                self._say(ToolResults(results=results), size=sum(len(result.text) for result in results))
+                self._say(ToolResults(results=results), [result.text for result in results])
                 self._check_not_stuck()
             elif turn.stop != "paused":
                 return self._conclude(turn)
@@ -210,9 +211,9 @@ class AgentRun:
                 code="E206",
             )
 
-    def _say(self, message: UserMessage | ToolResults, *, size: int) -> None:
+    def _say(self, message: UserMessage | ToolResults, texts: list[str]) -> None:
         self._parts.conversation.messages.append(message)
-        self._parts.accounts.add_to_prompt(size)
+        self._parts.accounts.add_to_prompt(sum(map(text_bytes, texts)))
 
     def _echo(self, turn: Turn, recorded: tuple[RecordedCall, ...]) -> list[tuple[RecordedCall, str]]:
         """Append the answer to the conversation; return the calls that are ours to run, with the ids that go back."""

@@ -9,35 +9,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from equitrcoder import policy
 from equitrcoder.errors import ProviderError, RequestRefusedError, UsageError
-from equitrcoder.ledger.ledger import Ledger
-from equitrcoder.ledger.redaction import Redactor, named_secrets
 from equitrcoder.pricing import find_price
 from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
-from equitrcoder.providers.user_rows import all_rows
 from equitrcoder.records import new_ulid
-from equitrcoder.sandbox import Sandbox, choose_sandbox
-from equitrcoder.settings import Settings, state_dir
-from equitrcoder.tools import Toolbox, ToolLimits, Workspace
-from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults
+from equitrcoder.settings import Settings
+from equitrcoder.wires.values import AssistantMessage, Conversation, ToolResults
 
 from .accounting import Accounts
 from .approvals import Approvals, Approver
 from .budget import Budget
 from .calls import CallRunner
+from .conversation import mend, size_bytes
 from .events import EventSink, RunEvents
 from .loop import AgentRun, RunLimits, RunParts
 from .middleware import ModelMiddleware
 from .prompts import system_prompt
 from .result import RunResult
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from equitrcoder.ledger.content import Content
-    from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.ledger.recorder import RunRecorder
     from equitrcoder.pricing import Price
 
@@ -94,33 +89,10 @@ class Session:
         self.budget.check_priced(self.price, self.choice.model_requested)
         if self._fallback is not None:
             self.budget.check_priced(self._price_of(self._fallback), self._fallback.model_requested)
-        self.redactor = Redactor(named_secrets(environ, extra=self._secrets()))
-        state = state_dir(environ)
-        tool_log = self._open_tool_log()
-        hidden = [state, *(tool_log.paths if tool_log is not None else ())]
-        self.ledger = Ledger(
-            state,
-            redactor=self.redactor,
-            durability=settings.durability,
-            on_trouble=self._options.on_notice,
-            tool_log=tool_log,
-            content=_content(settings),
-        )
-        self.sandbox: Sandbox = choose_sandbox(
-            settings.sandbox,
-            self.repo,
-            environ=environ,
-            network=settings.network,
-            env_passthrough=settings.env_passthrough,
-            readable=settings.readable_paths,
-            hidden=hidden,
-        )
+        self._around = Surroundings(self.repo, settings, environ, on_notice=self._options.on_notice)
+        self.redactor, self.ledger, self.sandbox = self._around.redactor, self._around.ledger, self._around.sandbox
         self.approve: policy.Mode = settings.approve or policy.default_mode(
             self._options.interactive, self.sandbox.level
-        )
-        self._workspace = Workspace.open(self.repo, hidden=hidden)
-        self._toolbox = Toolbox(
-            self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
         )
         self._conversation = Conversation(
             system=system_prompt(
@@ -128,13 +100,6 @@ class Session:
             )
         )
         self._say_what_was_decided()
-
-    def _open_tool_log(self) -> ToolLog | None:
-        if not self.settings.log_tool_calls:
-            return None
-        from equitrcoder.ledger.log_file import ToolLog
-
-        return ToolLog(self.settings.tool_log_file, on_trouble=self._options.on_notice)
 
     def _take_model(self, choice: ModelChoice) -> None:
         self.choice = choice
@@ -148,11 +113,6 @@ class Session:
 
     def _price_of(self, choice: ModelChoice) -> Price | None:
         return find_price(choice.provider.name, choice.model, self.settings.prices, free=choice.provider.free)
-
-    def _secrets(self) -> list[str]:
-        """Keys of every row, whatever their variables are called: the model may be changed later."""
-        names = {name for row in all_rows(self.settings.providers).values() for name in row.keys}
-        return [*(self._environ[name] for name in names if self._environ.get(name)), *self.settings.secrets]
 
     def _say_what_was_decided(self) -> None:
         notify = self._options.on_notice
@@ -185,7 +145,7 @@ class Session:
         """
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
-        self._mend_conversation()
+        mend(self._conversation)
         first = self._start(task)
         try:
             return await self._execute(first, task, check)
@@ -312,13 +272,13 @@ class Session:
     def _parts(
         self, recorder: RunRecorder, result: RunResult, events: RunEvents, check: str | None, *, goes_on: bool
     ) -> RunParts:
-        specs = self._toolbox.specs
-        approvals = Approvals(self.approve, self._options.approver, preview=self._toolbox.preview, events=events)
+        toolbox = self._around.toolbox
+        approvals = Approvals(self.approve, self._options.approver, preview=toolbox.preview, events=events)
         return RunParts(
             choice=self.choice,
             client=self._client,
             conversation=self._conversation,
-            toolbox=self._toolbox,
+            toolbox=toolbox,
             sandbox=self.sandbox,
             recorder=recorder,
             accounts=Accounts(
@@ -327,12 +287,10 @@ class Session:
                 result=result,
                 budget=self.budget,
                 price=self.price,
-                tool_kinds={spec.name: self._toolbox.kind(spec.name) for spec in specs},
-                prompt_bytes=self._prompt_bytes(),
+                tool_kinds={spec.name: toolbox.kind(spec.name) for spec in toolbox.specs},
+                prompt_bytes=size_bytes(self._conversation, toolbox.specs) if self.budget.limited else 0,
             ),
-            runner=CallRunner(
-                toolbox=self._toolbox, recorder=recorder, approvals=approvals, events=events, result=result
-            ),
+            runner=CallRunner(toolbox=toolbox, recorder=recorder, approvals=approvals, events=events, result=result),
             events=events,
             result=result,
             limits=RunLimits(
@@ -347,46 +305,13 @@ class Session:
             middleware=self._options.middleware,
         )
 
-    def _prompt_bytes(self) -> int:
-        """Size of what the next request holds already: system prompt, tools, and the conversation so far."""
-        if self.budget.limit_nanousd is None and self.budget.limit_tokens is None:
-            return 0  # nothing is reserved, so nobody asks
-        size = len(self._conversation.system)
-        size += sum(len(spec.description) + len(str(spec.parameters)) for spec in self._toolbox.specs)
-        return size + sum(len(str(message)) for message in self._conversation.messages)
-
-    def _mend_conversation(self) -> None:
-        """Answer the calls of a run that was stopped in the middle: a provider refuses calls without results."""
-        messages = self._conversation.messages
-        if messages and isinstance(messages[-1], AssistantMessage) and messages[-1].calls:
-            messages.append(
-                ToolResults(
-                    results=tuple(
-                        ResultForModel(wire_id=call.wire_id, name=call.name, text="The run was stopped.", is_error=True)
-                        for call in messages[-1].calls
-                    )
-                )
-            )
-
     async def aclose(self) -> None:
         """End what the session opened; the ledger's index has everything when this returns."""
         await self._client.aclose()
-        await self.sandbox.aclose()
-        self._workspace.close()
-        self.ledger.close()
+        await self._around.aclose()
 
     async def __aenter__(self) -> Session:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
-
-
-def _content(settings: Settings) -> Content | None:
-    """What is kept of arguments and results; None: everything."""
-    kept: Mapping[str, Any] = settings.content
-    if all(how == "full" for how in kept.values()):
-        return None
-    from equitrcoder.ledger.content import Content
-
-    return Content(**kept)

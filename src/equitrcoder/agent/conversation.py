@@ -1,0 +1,35 @@
+"""Looking at a conversation, and making one fit to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults, ToolSpec
+
+
+def mend(conversation: Conversation) -> None:
+    """Answer the calls of a run that was stopped in the middle: a provider refuses calls without results."""
+    messages = conversation.messages
+    if messages and isinstance(messages[-1], AssistantMessage) and messages[-1].calls:
+        results = tuple(
+            ResultForModel(wire_id=call.wire_id, name=call.name, text="The run was stopped.", is_error=True)
+            for call in messages[-1].calls
+        )
+        messages.append(ToolResults(results=results))
+
+
+def size_bytes(conversation: Conversation, tools: Sequence[ToolSpec]) -> int:
+    """About how large a request with this conversation and these tools is, in bytes of UTF-8."""
+    size = text_bytes(conversation.system)
+    size += sum(text_bytes(spec.description) + text_bytes(str(spec.parameters)) for spec in tools)
+    return size + sum(text_bytes(str(message)) for message in conversation.messages)
+
+
+def text_bytes(text: str) -> int:
+    """Size of a text as it goes out: a reservation counts bytes, since some scripts have a token for every letter.
+
+    Example:
+        >>> text_bytes("abc"), text_bytes("日本")
+        (3, 6)
+    """
+    return len(text.encode("utf-8", "replace"))

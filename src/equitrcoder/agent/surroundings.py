@@ -1,0 +1,94 @@
+"""What a session works in: the ledger, the walls and the tools, made from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equitrcoder.ledger.ledger import Ledger
+from equitrcoder.ledger.redaction import Redactor, named_secrets
+from equitrcoder.providers.user_rows import all_rows
+from equitrcoder.sandbox import Sandbox, choose_sandbox
+from equitrcoder.settings import Settings, state_dir
+from equitrcoder.tools import Toolbox, ToolLimits, Workspace
+
+if TYPE_CHECKING:
+    from equitrcoder.ledger.content import Content
+    from equitrcoder.ledger.log_file import ToolLog
+
+
+class Surroundings:
+    """Opens the ledger, the sandbox and the tools of a session, and closes them.
+
+    Args:
+        on_notice: Told one line at a time what a person should know; None: nobody listens.
+
+    Raises:
+        SandboxError: A sandbox is required and none can be had.
+        ExportError: The tool log cannot be written.
+    """
+
+    def __init__(
+        self,
+        repo: Path,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        on_notice: Callable[[str], None] | None,
+    ) -> None:
+        self.redactor = Redactor(named_secrets(environ, extra=_secrets(settings, environ)))
+        state = state_dir(environ)
+        tool_log = _tool_log(settings, on_notice)
+        hidden = [state, *(tool_log.paths if tool_log is not None else ())]
+        self.ledger = Ledger(
+            state,
+            redactor=self.redactor,
+            durability=settings.durability,
+            on_trouble=on_notice,
+            tool_log=tool_log,
+            content=_content(settings),
+        )
+        self.sandbox: Sandbox = choose_sandbox(
+            settings.sandbox,
+            repo,
+            environ=environ,
+            network=settings.network,
+            env_passthrough=settings.env_passthrough,
+            readable=settings.readable_paths,
+            hidden=hidden,
+        )
+        self._workspace = Workspace.open(repo, hidden=hidden)
+        self.toolbox = Toolbox(
+            self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
+        )
+
+    async def aclose(self) -> None:
+        """Close everything; the ledger's index has everything when this returns."""
+        await self.sandbox.aclose()
+        self._workspace.close()
+        self.ledger.close()
+
+
+def _secrets(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """Keys of every row, whatever their variables are called: the model may be changed later."""
+    names = {name for row in all_rows(settings.providers).values() for name in row.keys}
+    return [*(environ[name] for name in names if environ.get(name)), *settings.secrets]
+
+
+def _tool_log(settings: Settings, on_notice: Callable[[str], None] | None) -> ToolLog | None:
+    if not settings.log_tool_calls:
+        return None
+    from equitrcoder.ledger.log_file import ToolLog
+
+    return ToolLog(settings.tool_log_file, on_trouble=on_notice)
+
+
+def _content(settings: Settings) -> Content | None:
+    """What is kept of arguments and results; None: everything."""
+    kept: Mapping[str, Any] = settings.content
+    if all(how == "full" for how in kept.values()):
+        return None
+    from equitrcoder.ledger.content import Content
+
+    return Content(**kept)

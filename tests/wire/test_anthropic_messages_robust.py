@@ -158,7 +158,7 @@ def test_messages_of_any_shape(content: Any, top: dict[str, Any]) -> None:
     attempt(json.dumps(top).encode(), streaming=False)
 
 
-@examples(100, first=OBJECTS, several=st.lists(ANY_EVENT, max_size=8))
+@examples(80, first=OBJECTS, several=st.lists(ANY_EVENT, max_size=6))
 def test_streams_of_any_shape(first: dict[str, Any], several: list[dict[str, Any]]) -> None:
     attempt(events({"type": "message_start", "message": first}, *several), streaming=True)
     attempt(events(*several, STOP), streaming=True)

@@ -96,50 +96,12 @@ def test_events_shuffled(order: list[bytes]) -> None:
     attempt(b"\r\n\r\n".join(order) + b"\r\n\r\n", streaming=True)
 
 
-KEYS = [
-    "candidates",
-    "content",
-    "parts",
-    "role",
-    "text",
-    "thought",
-    "thoughtSignature",
-    "functionCall",
-    "function_call",
-    "name",
-    "args",
-    "id",
-    "partialArgs",
-    "jsonPath",
-    "stringValue",
-    "numberValue",
-    "boolValue",
-    "nullValue",
-    "willContinue",
-    "executableCode",
-    "codeExecutionResult",
-    "language",
-    "code",
-    "outcome",
-    "output",
-    "toolCall",
-    "toolResponse",
-    "toolType",
-    "response",
-    "finishReason",
-    "finishMessage",
-    "index",
-    "usageMetadata",
-    "promptTokenCount",
-    "promptFeedback",
-    "blockReason",
-    "error",
-    "message",
-    "details",
-    "modelVersion",
-    "responseId",
-    "x",
-]
+KEYS = ["candidates", "content", "parts", "role", "text", "thought", "thoughtSignature", "functionCall"]
+KEYS += ["function_call", "name", "args", "id", "partialArgs", "jsonPath", "stringValue", "numberValue"]
+KEYS += ["boolValue", "nullValue", "willContinue", "executableCode", "codeExecutionResult", "language", "code"]
+KEYS += ["outcome", "output", "toolCall", "toolResponse", "toolType", "response", "finishReason"]
+KEYS += ["finishMessage", "index", "usageMetadata", "promptTokenCount", "promptFeedback", "blockReason"]
+KEYS += ["error", "message", "details", "modelVersion", "responseId", "x"]
 WORDS = ["{}", "{", "STOP", "$.a", "$.a[0]", "$['a'].b", "$.a[1]", "429"]
 JUNK = junk(KEYS, WORDS)
 PART = objects(KEYS, JUNK, 5)

@@ -93,42 +93,10 @@ def test_bytes_flipped(streaming: bool, data: st.DataObject) -> None:
     attempt(body, streaming, size)
 
 
-KEYS = [
-    "choices",
-    "delta",
-    "message",
-    "content",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "id",
-    "index",
-    "type",
-    "custom",
-]
-KEYS += [
-    "function_call",
-    "executed_tools",
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "thinking",
-    "text",
-    "refusal",
-]
-KEYS += [
-    "finish_reason",
-    "usage",
-    "prompt_tokens",
-    "prompt_tokens_details",
-    "error",
-    "code",
-    "x_groq",
-    "model",
-    "output",
-    "x",
-]
+KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"]
+KEYS += ["type", "custom", "function_call", "executed_tools", "reasoning", "reasoning_content"]
+KEYS += ["reasoning_details", "thinking", "text", "refusal", "finish_reason", "usage", "prompt_tokens"]
+KEYS += ["prompt_tokens_details", "error", "code", "x_groq", "model", "output", "x"]
 JUNK = junk(KEYS, ["{}", "{", "text", "thinking", "custom", "stop"])
 DELTAS = objects(KEYS, JUNK, 6)
 

@@ -165,7 +165,7 @@ def test_items_of_any_shape(items: list[Any], status: Any, top: dict[str, Any]) 
     attempt(answer(*items, **{**top, "status": status}), streaming=False)
 
 
-@examples(150, told=st.lists(EVENTS | ITEM_EVENTS | OBJECTS, max_size=8), final=st.lists(TYPED, max_size=3))
+@examples(120, told=st.lists(EVENTS | ITEM_EVENTS | OBJECTS, max_size=8), final=st.lists(TYPED, max_size=3))
 def test_streams_of_any_shape(told: list[Any], final: list[Any]) -> None:
     attempt(events(*told, completed(*final)), streaming=True)
 

@@ -179,39 +179,10 @@ def test_lines_shuffled(name: str, data: st.DataObject) -> None:
     attempt(name, b"".join(data.draw(st.permutations(lines))), True)
 
 
-KEYS = [
-    "choices",
-    "delta",
-    "message",
-    "content",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "id",
-    "index",
-    "type",
-    "thinking",
-    "text",
-    "finish_reason",
-    "usage",
-    "error",
-    "model",
-    "done",
-    "done_reason",
-    "eval_count",
-    "tool_plan",
-    "role",
-    "tokens",
-    "input_tokens",
-    "billed_units",
-    "message-end",
-    "content-start",
-    "closed",
-    "signature",
-    "reasoning",
-    "x",
-]
+KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"]
+KEYS += ["type", "thinking", "text", "finish_reason", "usage", "error", "model", "done", "done_reason"]
+KEYS += ["eval_count", "tool_plan", "role", "tokens", "input_tokens", "billed_units", "message-end"]
+KEYS += ["content-start", "closed", "signature", "reasoning", "x"]
 WORDS = ["{}", "{", "null", "text", "thinking", "message-end", "tool-call-start", "content-start", "TOOL_CALL", "stop"]
 WORDS += ["tool-call-delta", "content-delta", "tool-plan-delta", "message-start"]
 JUNK = junk(KEYS, WORDS, st.floats(allow_nan=True))

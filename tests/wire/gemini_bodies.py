@@ -9,7 +9,6 @@ from equitrcoder.wires import wire
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
-    EchoedCall,
     RequestOptions,
     ResultForModel,
     ToolResults,
@@ -17,6 +16,7 @@ from equitrcoder.wires.values import (
     UserMessage,
     WireCall,
 )
+from tests.wire.reading import client_calls, read_body
 
 GEMINI = wire("gemini-generate")
 
@@ -59,10 +59,7 @@ def call(name: str | None, args: Any = None, wire_id: Any = None, **more: Any) -
 
 def read_stream(body: bytes, size: int | None = None) -> Turn:
     """Read a stream, in pieces of this size."""
-    reader = GEMINI.stream_reader()
-    for start in range(0, len(body), size or max(len(body), 1)):
-        reader.feed(body[start : start + (size or len(body))])
-    return reader.finish()
+    return read_body(GEMINI, body, streaming=True, size=size)
 
 
 def both(*parts: Any, finish: Any = "STOP", **top: Any) -> list[Turn]:
@@ -78,16 +75,7 @@ def told(calls: tuple[WireCall, ...]) -> list[tuple[str | None, str, Any]]:
 
 def after(turn: Turn, origin: str = "row", is_error: bool = False) -> Conversation:
     """The conversation that goes on after an answer: its calls answered, ids as the agent makes them."""
-    calls = tuple(
-        EchoedCall(
-            wire_id=each.id or f"made{each.index}",
-            name=each.name,
-            arguments=each.arguments if isinstance(each.arguments, dict) else None,
-            index=each.index,
-        )
-        for each in turn.calls
-        if each.kind == "client"
-    )
+    calls = client_calls(turn, as_given=True)
     results = tuple(
         ResultForModel(wire_id=each.wire_id, name=each.name, text="done", is_error=is_error) for each in calls
     )

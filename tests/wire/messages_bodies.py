@@ -7,6 +7,7 @@ from typing import Any
 
 from equitrcoder.wires import wire
 from equitrcoder.wires.values import Turn
+from tests.wire.reading import read_body
 
 WIRE = wire("anthropic-messages")
 
@@ -61,10 +62,7 @@ def events(*all_events: dict[str, Any]) -> bytes:
 
 def read_stream(body: bytes, size: int | None = None) -> Turn:
     """Read a stream, in pieces of this size."""
-    reader = WIRE.stream_reader()
-    for begin in range(0, len(body), size or max(len(body), 1)):
-        reader.feed(body[begin : begin + (size or len(body))])
-    return reader.finish()
+    return read_body(WIRE, body, streaming=True, size=size)
 
 
 def told(turn: Turn) -> list[tuple[str | None, str, Any]]:

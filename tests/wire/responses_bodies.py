@@ -7,6 +7,7 @@ from typing import Any
 
 from equitrcoder.wires import wire
 from equitrcoder.wires.values import Turn, WireCall
+from tests.wire.reading import read_body
 
 RESPONSES = wire("openai-responses")
 
@@ -92,10 +93,7 @@ def stream_of(*output: Any, status: str = "completed", **top: Any) -> bytes:
 
 def read_stream(body: bytes, size: int | None = None) -> Turn:
     """Read a stream, in pieces of this size."""
-    reader = RESPONSES.stream_reader()
-    for start in range(0, len(body), size or max(len(body), 1)):
-        reader.feed(body[start : start + (size or len(body))])
-    return reader.finish()
+    return read_body(RESPONSES, body, streaming=True, size=size)
 
 
 def told(calls: tuple[WireCall, ...]) -> list[tuple[str | None, str, Any]]:

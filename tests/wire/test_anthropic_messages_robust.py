@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equitrcoder import jsontext
-from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.errors import BadResponseError
 from equitrcoder.wires import read_calls
 from equitrcoder.wires.anthropic_messages import MessagesDialect
-from equitrcoder.wires.values import AssistantMessage, Conversation, EchoedCall, RequestOptions, Turn, UserMessage
+from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, Turn, UserMessage
+from tests.wire import hostile
+from tests.wire.hostile import (
+    both_ways,
+    bytes_or,
+    examples,
+    fed,
+    flipped,
+    junk,
+    memory_stays_in_proportion,
+    nested,
+    objects,
+    takes_linear_time,
+)
 from tests.wire.messages_bodies import (
     STOP,
     WIRE,
@@ -30,7 +42,7 @@ from tests.wire.messages_bodies import (
     told,
     use,
 )
-from tests.wire.test_openai_chat_robust import nested, seconds
+from tests.wire.reading import client_calls
 
 SEARCH = use("s1", "web_search", {"query": "é🔧"}, "server_tool_use")
 FOUND = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"url": "u"}]}
@@ -43,6 +55,7 @@ BLOCKS = [
     use("a", "f", {"x": "🔧é"}),
     use("", "g", "not json"),
 ]
+NAME = "anthropic-messages"
 COMPLETE = answer(*BLOCKS, stop="tool_use", usage=USAGE)
 STREAM = events(
     start(text("Hm"), usage=USAGE),
@@ -65,31 +78,8 @@ STREAM = events(
 )
 
 
-def attempt(body: bytes, streaming: bool, size: int = 0) -> Turn | None:
-    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
-    turn: Turn | None = None
-    try:
-        turn = read_stream(body, size or None) if streaming else WIRE.read_response(body)
-    except ProviderError as error:
-        assert str(error)
-        turn = error.partial
-    read_calls("anthropic-messages", body, streaming=streaming)
-    if turn is not None:
-        send_back(turn)
-    return turn
-
-
 def send_back(turn: Turn) -> None:
-    calls = tuple(
-        EchoedCall(
-            wire_id=f"w{each.index}",
-            name=each.name,
-            arguments=each.arguments if isinstance(each.arguments, dict) else None,
-            index=each.index,
-        )
-        for each in turn.calls
-        if each.kind == "client"
-    )
+    calls = client_calls(turn)
     message = AssistantMessage(text=turn.text, calls=calls, native=turn.native, origin="row")
     body = WIRE.request(
         Conversation(system="", messages=[UserMessage(text="go"), message]),
@@ -104,10 +94,13 @@ def send_back(turn: Turn) -> None:
     assert all(isinstance(block["input"], dict) for block in echoed)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+attempt = partial(hostile.attempt, NAME, send_back=send_back)
+
+
+@both_ways
 def test_cut_at_every_byte(streaming: bool) -> None:
     body = STREAM if streaming else COMPLETE
-    whole = [each.name for each in read_calls("anthropic-messages", body, streaming=streaming)]
+    whole = [each.name for each in read_calls(NAME, body, streaming=streaming)]
     assert whole == ["web_search", "f", "g"]
     for end in range(len(body)):
         turn = attempt(body[:end], streaming)
@@ -120,18 +113,14 @@ def test_where_a_stream_is_cut_into_chunks_makes_no_difference() -> None:
     assert all(read_stream(STREAM, size) == whole for size in range(1, 60))
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-@given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@both_ways
+@examples(300, data=st.data())
 def test_bytes_flipped(streaming: bool, data: st.DataObject) -> None:
-    body = bytearray(STREAM if streaming else COMPLETE)
-    for _ in range(data.draw(st.integers(1, 4))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    attempt(bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
+    body, size = flipped(data, STREAM if streaming else COMPLETE)
+    attempt(body, streaming, size)
 
 
-@given(order=st.permutations(STREAM.split(b"\n\n")[:-1]))
-@settings(max_examples=200, deadline=None)
+@examples(200, order=st.permutations(STREAM.split(b"\n\n")[:-1]))
 def test_events_shuffled(order: list[bytes]) -> None:
     attempt(b"\n\n".join(order) + b"\n\n", streaming=True)
 
@@ -150,19 +139,8 @@ EVENTS = [
     "error",
 ]
 DELTAS = ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta", "x_delta"]
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["", "a", "{}", "{", *KINDS, *DELTAS, "tool_use", "refusal"])
-)
-JUNK = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
-    max_leaves=25,
-)
-OBJECTS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6)
+JUNK = junk(KEYS, ["{}", "{", *KINDS, *DELTAS, "tool_use", "refusal"])
+OBJECTS = objects(KEYS, JUNK, 6)
 ANY_BLOCK = st.builds(lambda kind, rest: {**rest, "type": kind}, st.sampled_from(KINDS), OBJECTS)
 ANY_DELTA = st.builds(lambda kind, rest: {**rest, "type": kind}, st.sampled_from(DELTAS), OBJECTS)
 ANY_EVENT = st.builds(
@@ -174,22 +152,19 @@ ANY_EVENT = st.builds(
 )
 
 
-@given(content=st.lists(ANY_BLOCK | JUNK, max_size=5) | JUNK, top=OBJECTS)
-@settings(max_examples=200, deadline=None)
+@examples(120, content=st.lists(ANY_BLOCK | JUNK, max_size=5) | JUNK, top=OBJECTS)
 def test_messages_of_any_shape(content: Any, top: dict[str, Any]) -> None:
     attempt(json.dumps({**top, "content": content}).encode(), streaming=False)
     attempt(json.dumps(top).encode(), streaming=False)
 
 
-@given(first=OBJECTS, several=st.lists(ANY_EVENT, max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(80, first=OBJECTS, several=st.lists(ANY_EVENT, max_size=6))
 def test_streams_of_any_shape(first: dict[str, Any], several: list[dict[str, Any]]) -> None:
     attempt(events({"type": "message_start", "message": first}, *several), streaming=True)
     attempt(events(*several, STOP), streaming=True)
 
 
-@given(body=st.binary(max_size=400) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
-@settings(max_examples=300, deadline=None)
+@examples(300, body=bytes_or(JUNK), streaming=st.booleans())
 def test_any_bytes(body: bytes, streaming: bool) -> None:
     attempt(body, streaming)
     attempt(b"data: " + body + b"\n\n", streaming=True)
@@ -237,8 +212,7 @@ def grown(count: int) -> bytes:
 def test_an_argument_of_ten_megabytes_in_many_deltas_takes_linear_time() -> None:
     small, large = grown(1_250), grown(10_000)
     assert len(read_stream(large, 4096).calls[0].arguments["x"]) == 10_000_000  # type: ignore[index]
-    once, eight = seconds(lambda: read_stream(small, 4096)), seconds(lambda: read_stream(large, 4096))
-    assert eight < 8 * once * 3 + 0.05, f"{once:.4f} s, then {eight:.4f} s for eight times as much"
+    takes_linear_time(partial(read_stream, size=4096), small, large)
 
 
 PIECES = [
@@ -254,25 +228,12 @@ PIECES = [
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_many_events_of_each_kind_take_linear_time_and_memory_in_proportion(piece: dict[str, Any]) -> None:
-    def feed(body: bytes) -> Turn:
-        reader = WIRE.stream_reader()
-        for begin in range(0, len(body), 65536):
-            reader.feed(body[begin : begin + 65536])
-        return reader.partial()
-
     head, one = events(start(), opened(0, text(""))), events(piece)
-    once, eight = seconds(lambda: feed(head + one * 1_000)), seconds(lambda: feed(head + one * 8_000))
-    assert eight < 8 * once * 3 + 0.05
-    body = head + one * 9_000
-    tracemalloc.start()
-    turn = feed(body)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert turn.native
-    assert peak < 10 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"
+    takes_linear_time(partial(fed, NAME), head + one * 1_000, head + one * 8_000)
+    assert memory_stays_in_proportion(partial(fed, NAME), head + one * 9_000, 10).native
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+@both_ways
 def test_a_thousand_calls(streaming: bool) -> None:
     calls = [use(f"c{n}", "f", {"n": n}) for n in range(1000)]
     body = answer(*calls, stop="tool_use")

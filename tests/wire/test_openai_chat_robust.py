@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-import time
-import tracemalloc
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equitrcoder import jsontext
-from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.errors import BadResponseError
 from equitrcoder.wires import read_calls
 from equitrcoder.wires.openai_chat import ChatDialect
-from equitrcoder.wires.values import AssistantMessage, Conversation, EchoedCall, RequestOptions, Turn
+from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, Turn
+from tests.wire import hostile
 from tests.wire.chat_bodies import CHAT, answer, call, chunk, events, piece, read_stream, told
+from tests.wire.hostile import (
+    both_ways,
+    bytes_or,
+    examples,
+    fed,
+    flipped,
+    junk,
+    memory_stays_in_proportion,
+    nested,
+    objects,
+    seconds,
+    takes_linear_time,
+)
+from tests.wire.reading import client_calls
 
 MESSAGE = {
     "content": [
@@ -32,6 +44,7 @@ MESSAGE = {
     "refusal": "no",
 }
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "prompt_tokens_details": {"cached_tokens": 4}}
+NAME = "openai-chat"
 COMPLETE = answer(MESSAGE, "tool_calls", usage=USAGE)
 STREAM = events(
     chunk({"role": "assistant", "content": "Grüße 🔧"}),
@@ -46,31 +59,8 @@ STREAM = events(
 )
 
 
-def attempt(body: bytes, streaming: bool, size: int = 0) -> Turn | None:
-    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
-    turn: Turn | None = None
-    try:
-        turn = read_stream(body, size or None) if streaming else CHAT.read_response(body)
-    except ProviderError as error:
-        assert str(error)
-        turn = error.partial
-    read_calls("openai-chat", body, streaming=streaming)
-    if turn is not None:
-        send_back(turn)
-    return turn
-
-
 def send_back(turn: Turn) -> None:
-    calls = tuple(
-        EchoedCall(
-            wire_id=f"w{each.index}",
-            name=each.name,
-            arguments=each.arguments if isinstance(each.arguments, dict) else None,
-            index=each.index,
-        )
-        for each in turn.calls
-        if each.kind == "client"
-    )
+    calls = client_calls(turn)
     said = AssistantMessage(text=turn.text, calls=calls, native=turn.native, origin="row")
     for dialect in (ChatDialect(), ChatDialect(reasoning_echo="required_with_calls", echo_unknown=False)):
         body = CHAT.request(
@@ -82,10 +72,13 @@ def send_back(turn: Turn) -> None:
             assert isinstance(json.loads(each.get("function", {}).get("arguments", "{}")), dict)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+attempt = partial(hostile.attempt, NAME, send_back=send_back)
+
+
+@both_ways
 def test_cut_at_every_byte(streaming: bool) -> None:
     body = STREAM if streaming else COMPLETE
-    whole = [each.name for each in read_calls("openai-chat", body, streaming=streaming)]
+    whole = [each.name for each in read_calls(NAME, body, streaming=streaming)]
     assert len(whole) == 4 + streaming
     for end in range(len(body)):
         turn = attempt(body[:end], streaming)
@@ -93,81 +86,32 @@ def test_cut_at_every_byte(streaming: bool) -> None:
             assert len(turn.calls) <= len(whole)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-@given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@both_ways
+@examples(300, data=st.data())
 def test_bytes_flipped(streaming: bool, data: st.DataObject) -> None:
-    body = bytearray(STREAM if streaming else COMPLETE)
-    for _ in range(data.draw(st.integers(1, 4))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    attempt(bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
+    body, size = flipped(data, STREAM if streaming else COMPLETE)
+    attempt(body, streaming, size)
 
 
-KEYS = [
-    "choices",
-    "delta",
-    "message",
-    "content",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "id",
-    "index",
-    "type",
-    "custom",
-]
-KEYS += [
-    "function_call",
-    "executed_tools",
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "thinking",
-    "text",
-    "refusal",
-]
-KEYS += [
-    "finish_reason",
-    "usage",
-    "prompt_tokens",
-    "prompt_tokens_details",
-    "error",
-    "code",
-    "x_groq",
-    "model",
-    "output",
-    "x",
-]
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["", "a", "{}", "{", "text", "thinking", "custom", "stop"])
-)
-JUNK = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
-    max_leaves=25,
-)
-DELTAS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6)
+KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"]
+KEYS += ["type", "custom", "function_call", "executed_tools", "reasoning", "reasoning_content"]
+KEYS += ["reasoning_details", "thinking", "text", "refusal", "finish_reason", "usage", "prompt_tokens"]
+KEYS += ["prompt_tokens_details", "error", "code", "x_groq", "model", "output", "x"]
+JUNK = junk(KEYS, ["{}", "{", "text", "thinking", "custom", "stop"])
+DELTAS = objects(KEYS, JUNK, 6)
 
 
-@given(message=DELTAS, finish=JUNK, usage=JUNK)
-@settings(max_examples=400, deadline=None)
+@examples(120, message=DELTAS, finish=JUNK, usage=JUNK)
 def test_messages_of_any_shape(message: dict[str, Any], finish: Any, usage: Any) -> None:
     attempt(answer(message, finish, usage=usage), streaming=False)
 
 
-@given(deltas=st.lists(DELTAS, max_size=5), finish=JUNK, top=DELTAS)
-@settings(max_examples=400, deadline=None)
+@examples(120, deltas=st.lists(DELTAS, max_size=5), finish=JUNK, top=DELTAS)
 def test_streams_of_any_shape(deltas: list[dict[str, Any]], finish: Any, top: dict[str, Any]) -> None:
     attempt(events(*[chunk(each) for each in deltas], {**chunk({}, finish), **top}), streaming=True)
 
 
-@given(entries=st.lists(st.lists(DELTAS | JUNK, max_size=3), max_size=5))
-@settings(max_examples=300, deadline=None)
+@examples(120, entries=st.lists(st.lists(DELTAS | JUNK, max_size=3), max_size=5))
 def test_call_pieces_of_any_shape(entries: list[Any]) -> None:
     attempt(
         events(*[chunk({"tool_calls": each, "executed_tools": each}) for each in entries], chunk({}, "stop")),
@@ -175,15 +119,10 @@ def test_call_pieces_of_any_shape(entries: list[Any]) -> None:
     )
 
 
-@given(body=st.binary(max_size=400) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
-@settings(max_examples=300, deadline=None)
+@examples(300, body=bytes_or(JUNK), streaming=st.booleans())
 def test_any_bytes(body: bytes, streaming: bool) -> None:
     attempt(body, streaming)
     attempt(b"data: " + body + b"\n\n", streaming=True)
-
-
-def nested(depth: int) -> str:
-    return '{"a":' * depth + "1" + "}" * depth
 
 
 @pytest.mark.parametrize("depth", [100, 199, 201, 250, 500, 990, 5_000, 200_000])
@@ -208,16 +147,6 @@ def test_deep_nesting(depth: int) -> None:
         attempt(delta.replace(b"executed_tools", b"reasoning_details") * 2, streaming=True)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """The best of three: what a busy machine adds is not the work's."""
-    best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
-
-
 def grown(deltas: int, repeat_name: bool, size: int) -> bytes:
     first = chunk(piece(0, "a", "f", '{"x":"'))
     middle = chunk(piece(0, "a" if repeat_name else None, "f" if repeat_name else None, "y" * size))
@@ -228,8 +157,7 @@ def grown(deltas: int, repeat_name: bool, size: int) -> bytes:
 def test_an_argument_of_ten_megabytes_in_many_deltas_takes_linear_time(repeat_name: bool) -> None:
     small, large = grown(1_250, repeat_name, 1000), grown(10_000, repeat_name, 1000)
     assert len(read_stream(large, 4096).calls[0].arguments["x"]) == 10_000_000  # type: ignore[index]
-    once, eight = seconds(lambda: read_stream(small, 4096)), seconds(lambda: read_stream(large, 4096))
-    assert eight < 8 * once * 3 + 0.05, f"{once:.4f} s, then {eight:.4f} s for eight times as much"
+    takes_linear_time(partial(read_stream, size=4096), small, large)
 
 
 def test_a_long_line_in_small_chunks_takes_linear_time() -> None:
@@ -237,8 +165,7 @@ def test_a_long_line_in_small_chunks_takes_linear_time() -> None:
         return events(chunk(piece(0, "a", "f", json.dumps({"x": "y" * size}))), chunk({}, "tool_calls"))
 
     small, large = body(250_000), body(2_000_000)
-    once, eight = seconds(lambda: read_stream(small, 512)), seconds(lambda: read_stream(large, 512))
-    assert eight < 8 * once * 3 + 0.05
+    takes_linear_time(partial(read_stream, size=512), small, large)
 
 
 @pytest.mark.parametrize(
@@ -256,17 +183,10 @@ def test_a_long_line_in_small_chunks_takes_linear_time() -> None:
 def test_many_deltas_of_each_kind_take_linear_time(delta: dict[str, Any]) -> None:
     one = events(chunk(delta), done=False)
     small, large = one * 1_000, one * 8_000
-    once, eight = seconds(lambda: feed(small)), seconds(lambda: feed(large))
-    assert eight < 8 * once * 3 + 0.05
+    takes_linear_time(partial(fed, NAME, size=None), small, large)
 
 
-def feed(body: bytes) -> Turn:
-    reader = CHAT.stream_reader()
-    reader.feed(body)
-    return reader.partial()
-
-
-@pytest.mark.parametrize("streaming", [True, False])
+@both_ways
 def test_a_thousand_calls(streaming: bool) -> None:
     calls = [call(f"c{n}", "f", json.dumps({"n": n})) for n in range(1000)]
     body = answer({"tool_calls": calls}, "tool_calls")
@@ -279,7 +199,7 @@ def test_a_thousand_calls(streaming: bool) -> None:
     assert told(turn.calls) == [(f"c{n}", "f", {"n": n}) for n in range(1000)]
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+@both_ways
 @pytest.mark.parametrize("entry", [{"id": "a"}, {"function": {"name": "f"}}])
 def test_more_calls_than_any_answer_holds_are_refused(streaming: bool, entry: dict[str, Any]) -> None:
     entries = [{**entry, "index": n} for n in range(10_001)]
@@ -304,15 +224,7 @@ def test_more_choices_than_any_answer_holds_are_refused() -> None:
 )
 def test_memory_stays_in_proportion_to_the_body(one: bytes) -> None:
     body = b'data: {"choices":[{"delta":%s}]}\n\n' % one * 20_000
-    reader = CHAT.stream_reader()
-    tracemalloc.start()
-    for start in range(0, len(body), 65536):
-        reader.feed(body[start : start + 65536])
-    turn = reader.partial()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert turn.native
-    assert peak < 3 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"
+    assert memory_stays_in_proportion(partial(fed, NAME), body, 3).native
 
 
 def test_a_stream_of_200_small_deltas_costs_next_to_nothing() -> None:

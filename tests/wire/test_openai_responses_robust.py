@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import json
 import random
-import time
-import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equitrcoder import jsontext
-from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.errors import BadResponseError
 from equitrcoder.wires import read_calls
 from equitrcoder.wires.openai_responses import ResponsesDialect
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
-    EchoedCall,
     RequestOptions,
     ResultForModel,
     ToolResults,
     Turn,
 )
+from tests.wire import hostile
+from tests.wire.hostile import (
+    both_ways,
+    bytes_or,
+    examples,
+    fed,
+    flipped,
+    junk,
+    memory_stays_in_proportion,
+    nested,
+    objects,
+    seconds,
+    takes_linear_time,
+)
+from tests.wire.reading import client_calls
 from tests.wire.responses_bodies import (
     RESPONSES,
     added,
@@ -62,35 +74,13 @@ ITEMS = [
     },
 ]
 USAGE = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14, "input_tokens_details": {"cached_tokens": 4}}
+NAME = "openai-responses"
 COMPLETE = answer(*ITEMS, usage=USAGE)
 STREAM = stream_of(*ITEMS, usage=USAGE)
 
 
-def attempt(body: bytes, streaming: bool, size: int = 0) -> Turn | None:
-    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
-    turn: Turn | None = None
-    try:
-        turn = read_stream(body, size or None) if streaming else RESPONSES.read_response(body)
-    except ProviderError as error:
-        assert str(error)
-        turn = error.partial
-    read_calls("openai-responses", body, streaming=streaming)
-    if turn is not None:
-        send_back(turn)
-    return turn
-
-
 def send_back(turn: Turn) -> None:
-    calls = tuple(
-        EchoedCall(
-            wire_id=f"w{each.index}",
-            name=each.name,
-            arguments=each.arguments if isinstance(each.arguments, dict) else None,
-            index=each.index,
-        )
-        for each in turn.calls
-        if each.kind == "client"
-    )
+    calls = client_calls(turn)
     results = ToolResults(
         results=tuple(ResultForModel(wire_id=each.wire_id, name=each.name, text="r") for each in calls)
     )
@@ -108,10 +98,13 @@ def send_back(turn: Turn) -> None:
                 assert isinstance(json.loads(item["arguments"]), dict)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+attempt = partial(hostile.attempt, NAME, send_back=send_back)
+
+
+@both_ways
 def test_cut_at_every_byte(streaming: bool) -> None:
     body = STREAM if streaming else COMPLETE
-    whole = [each.name for each in read_calls("openai-responses", body, streaming=streaming)]
+    whole = [each.name for each in read_calls(NAME, body, streaming=streaming)]
     assert whole == ["f", "g", "sql", "web_search", "shell", "ask"]
     for end in range(0, len(body), 1 if not streaming else 3):
         turn = attempt(body[:end], streaming)
@@ -119,18 +112,14 @@ def test_cut_at_every_byte(streaming: bool) -> None:
             assert len(turn.calls) <= len(whole)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-@given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@both_ways
+@examples(300, data=st.data())
 def test_bytes_flipped(streaming: bool, data: st.DataObject) -> None:
-    body = bytearray(STREAM if streaming else COMPLETE)
-    for _ in range(data.draw(st.integers(1, 4))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    attempt(bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
+    body, size = flipped(data, STREAM if streaming else COMPLETE)
+    attempt(body, streaming, size)
 
 
-@given(seed=st.integers(0, 2**32), drop=st.booleans())
-@settings(max_examples=150, deadline=None)
+@examples(150, seed=st.integers(0, 2**32), drop=st.booleans())
 def test_events_shuffled(seed: int, drop: bool) -> None:
     pieces = STREAM.split(b"\n\n")
     chance = random.Random(seed)
@@ -159,20 +148,8 @@ KINDS += [
 ]
 KINDS += ["response.output_item.added", "response.output_item.done", "response.created", "response.failed"]
 KINDS += ["response.completed", "response.incomplete"]
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(0, 2)
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["", "a", "{}", "{", "completed", "failed", *TYPES])
-)
-JUNK = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
-    max_leaves=25,
-)
-OBJECTS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=7)
+JUNK = junk(KEYS, ["{}", "{", "completed", "failed", *TYPES], st.integers(0, 2))
+OBJECTS = objects(KEYS, JUNK, 7)
 TYPED = st.builds(lambda item, kind: {**item, "type": kind}, OBJECTS, st.sampled_from(TYPES))
 EVENTS = st.builds(lambda event, kind: {**event, "type": kind}, OBJECTS, st.sampled_from(KINDS))
 ITEM_EVENTS = st.builds(
@@ -183,20 +160,17 @@ ITEM_EVENTS = st.builds(
 )
 
 
-@given(items=st.lists(TYPED | JUNK, max_size=5), status=JUNK, top=OBJECTS)
-@settings(max_examples=500, deadline=None)
+@examples(120, items=st.lists(TYPED | JUNK, max_size=5), status=JUNK, top=OBJECTS)
 def test_items_of_any_shape(items: list[Any], status: Any, top: dict[str, Any]) -> None:
     attempt(answer(*items, **{**top, "status": status}), streaming=False)
 
 
-@given(told=st.lists(EVENTS | ITEM_EVENTS | OBJECTS, max_size=8), final=st.lists(TYPED, max_size=3))
-@settings(max_examples=600, deadline=None)
+@examples(120, told=st.lists(EVENTS | ITEM_EVENTS | OBJECTS, max_size=8), final=st.lists(TYPED, max_size=3))
 def test_streams_of_any_shape(told: list[Any], final: list[Any]) -> None:
     attempt(events(*told, completed(*final)), streaming=True)
 
 
-@given(body=st.binary(max_size=400) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
-@settings(max_examples=300, deadline=None)
+@examples(300, body=bytes_or(JUNK), streaming=st.booleans())
 def test_any_bytes(body: bytes, streaming: bool) -> None:
     attempt(body, streaming)
     attempt(b"data: " + body + b"\n\n", streaming=True)
@@ -218,10 +192,6 @@ def test_what_json_leaves_open(body: bytes) -> None:
     attempt(b'data: {"type":"response.completed","response":%s}\n\n' % body, streaming=True)
 
 
-def nested(depth: int) -> str:
-    return '{"a":' * depth + "1" + "}" * depth
-
-
 @pytest.mark.parametrize("depth", [100, 199, 201, 250, 500, 990, 5_000, 200_000])
 def test_deep_nesting(depth: int) -> None:
     marked = call("a", "f", "ARGS")
@@ -233,35 +203,15 @@ def test_deep_nesting(depth: int) -> None:
     assert isinstance(turn.calls[0].arguments, dict) is (depth < 200)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def linear(body_of: Callable[[int], bytes], small: int) -> None:
-    """Twice the body takes about twice the time: five times would be far from linear."""
-    first, second = body_of(small), body_of(2 * small)
-    best = min(seconds(lambda: attempt_read(first)) for _ in range(3))
-    twice = min(seconds(lambda: attempt_read(second)) for _ in range(3))
-    assert twice < 5 * best + 0.05
-
-
-def attempt_read(body: bytes) -> Turn:
-    reader = RESPONSES.stream_reader()
-    for start in range(0, len(body), 1 << 16):
-        reader.feed(body[start : start + (1 << 16)])
-    return reader.partial()
-
-
 def test_an_argument_of_ten_megabytes_in_many_deltas_takes_linear_time() -> None:
     piece = "x" * 1000
     body = events(added(0, call("a", "f", "")), *[arguments(0, piece) for _ in range(10_000)])
-    spent = seconds(lambda: attempt_read(body))
-    turn = attempt_read(body)
-    assert len(str(turn.calls[0].arguments)) == 10_000_000
-    assert spent < 5
-    linear(lambda n: events(added(0, call("a", "f", "")), *[arguments(0, "x" * 100) for _ in range(n)]), 5_000)
+    assert len(str(fed(NAME, body).calls[0].arguments)) == 10_000_000
+    assert seconds(lambda: fed(NAME, body)) < 5
+    small, large = (
+        events(added(0, call("a", "f", "")), *[arguments(0, "x" * 100)] * count) for count in (1_250, 10_000)
+    )
+    takes_linear_time(partial(fed, NAME), small, large)
 
 
 @pytest.mark.parametrize(
@@ -277,10 +227,11 @@ def test_an_argument_of_ten_megabytes_in_many_deltas_takes_linear_time() -> None
     ],
 )
 def test_many_events_of_each_kind_take_linear_time(event: Callable[[int], dict[str, Any]]) -> None:
-    linear(lambda count: events(*[event(n) for n in range(count)]), 4_000)
+    small, large = (events(*[event(n) for n in range(count)]) for count in (1_000, 8_000))
+    takes_linear_time(partial(fed, NAME), small, large)
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+@both_ways
 def test_a_thousand_calls(streaming: bool) -> None:
     items = [call(f"c{n}", "f", json.dumps({"n": n})) for n in range(1000)]
     turn = attempt(stream_of(*items) if streaming else answer(*items), streaming)
@@ -288,7 +239,7 @@ def test_a_thousand_calls(streaming: bool) -> None:
     assert told(turn.calls) == [(f"c{n}", "f", {"n": n}) for n in range(1000)]
 
 
-@pytest.mark.parametrize("streaming", [True, False])
+@both_ways
 def test_more_items_than_any_answer_holds_are_refused(streaming: bool) -> None:
     items = [{"type": "message"} for _ in range(10_001)]
     body = events(*[added(n, item) for n, item in enumerate(items)]) if streaming else answer(*items)
@@ -299,11 +250,7 @@ def test_more_items_than_any_answer_holds_are_refused(streaming: bool) -> None:
 def test_memory_stays_in_proportion_to_the_body() -> None:
     for one in (arguments(0, "x"), delta("output_text", 0, ""), {"type": "response.created", "response": {"y": [0]}}):
         body = events(one) * 20_000
-        tracemalloc.start()
-        attempt_read(body)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 3 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"
+        memory_stays_in_proportion(partial(fed, NAME), body, 3)
 
 
 def test_a_stream_of_200_small_deltas_costs_next_to_nothing() -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-import time
-import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equitrcoder import jsontext
 from equitrcoder.errors import ProviderError
 from equitrcoder.wires import read_calls, wire
-from equitrcoder.wires.values import AssistantMessage, Conversation, EchoedCall, RequestOptions, Turn
-from tests.wire import chat_bodies
+from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, Turn
+from tests.wire import chat_bodies, hostile
 from tests.wire.chat_bodies import chunk, events
+from tests.wire.hostile import (
+    both_ways,
+    bytes_or,
+    examples,
+    junk,
+    memory_stays_in_proportion,
+    nested,
+    objects,
+    takes_linear_time,
+)
+from tests.wire.reading import client_calls, read_body
 
 
 class Bodies:
@@ -113,7 +122,6 @@ BODIES = {
 }
 CALLS = (("f", '{"x": "\\ud83d\\udd27 é"}'), ("g", "{}"))
 each_wire = pytest.mark.parametrize("name", BODIES)
-both_ways = pytest.mark.parametrize("streaming", [True, False])
 
 
 def body_of(name: str, streaming: bool, *calls: tuple[str, str]) -> bytes:
@@ -122,39 +130,15 @@ def body_of(name: str, streaming: bool, *calls: tuple[str, str]) -> bytes:
 
 
 def read(name: str, body: bytes, streaming: bool, size: int = 0) -> Turn:
-    if not streaming:
-        return wire(name).read_response(body)
-    reader = wire(name).stream_reader()
-    for start in range(0, len(body), size or max(len(body), 1)):
-        reader.feed(body[start : start + (size or len(body))])
-    return reader.finish()
+    return read_body(wire(name), body, streaming=streaming, size=size)
 
 
 def attempt(name: str, body: bytes, streaming: bool, size: int = 0) -> Turn | None:
-    """Read a body; our errors are fine, anything else fails the test. What came back must also go back."""
-    turn: Turn | None = None
-    try:
-        turn = read(name, body, streaming, size)
-    except ProviderError as error:
-        assert str(error)
-        turn = error.partial
-    read_calls(name, body, streaming=streaming)
-    if turn is not None:
-        send_back(name, turn)
-    return turn
+    return hostile.attempt(name, body, streaming, size, send_back=partial(send_back, name))
 
 
 def send_back(name: str, turn: Turn) -> None:
-    calls = tuple(
-        EchoedCall(
-            wire_id=f"w{each.index}",
-            name=each.name,
-            arguments=each.arguments if isinstance(each.arguments, dict) else None,
-            index=each.index,
-        )
-        for each in turn.calls
-        if each.kind == "client"
-    )
+    calls = client_calls(turn)
     said = AssistantMessage(text=turn.text, calls=calls, native=turn.native, origin="row")
     conversation = Conversation(system="", messages=[said])
     body = wire(name).request(conversation, [], RequestOptions(model="m"), None, origin="row").body
@@ -180,8 +164,7 @@ def test_cut_at_every_byte(name: str, streaming: bool) -> None:
 
 @each_wire
 @both_ways
-@given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@examples(200, data=st.data())
 def test_bytes_flipped(name: str, streaming: bool, data: st.DataObject) -> None:
     body = bytearray(body_of(name, streaming, *CALLS))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -190,67 +173,24 @@ def test_bytes_flipped(name: str, streaming: bool, data: st.DataObject) -> None:
 
 
 @each_wire
-@given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@examples(100, data=st.data())
 def test_lines_shuffled(name: str, data: st.DataObject) -> None:
     lines = body_of(name, True, *CALLS).splitlines(keepends=True)
     attempt(name, b"".join(data.draw(st.permutations(lines))), True)
 
 
-KEYS = [
-    "choices",
-    "delta",
-    "message",
-    "content",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "id",
-    "index",
-    "type",
-    "thinking",
-    "text",
-    "finish_reason",
-    "usage",
-    "error",
-    "model",
-    "done",
-    "done_reason",
-    "eval_count",
-    "tool_plan",
-    "role",
-    "tokens",
-    "input_tokens",
-    "billed_units",
-    "message-end",
-    "content-start",
-    "closed",
-    "signature",
-    "reasoning",
-    "x",
-]
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=True)
-    | st.sampled_from(
-        ["", "a", "{}", "{", "null", "text", "thinking", "message-end", "tool-call-start", "content-start"]
-    )
-    | st.sampled_from(["tool-call-delta", "content-delta", "tool-plan-delta", "message-start", "TOOL_CALL", "stop"])
-)
-JUNK = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
-    max_leaves=25,
-)
-OBJECTS = st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6)
+KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"]
+KEYS += ["type", "thinking", "text", "finish_reason", "usage", "error", "model", "done", "done_reason"]
+KEYS += ["eval_count", "tool_plan", "role", "tokens", "input_tokens", "billed_units", "message-end"]
+KEYS += ["content-start", "closed", "signature", "reasoning", "x"]
+WORDS = ["{}", "{", "null", "text", "thinking", "message-end", "tool-call-start", "content-start", "TOOL_CALL", "stop"]
+WORDS += ["tool-call-delta", "content-delta", "tool-plan-delta", "message-start"]
+JUNK = junk(KEYS, WORDS, st.floats(allow_nan=True))
+OBJECTS = objects(KEYS, JUNK, 6)
 
 
 @each_wire
-@given(values=st.lists(OBJECTS, max_size=5))
-@settings(max_examples=300, deadline=None)
+@examples(120, values=st.lists(OBJECTS, max_size=5))
 def test_values_of_any_shape(name: str, values: list[dict[str, Any]]) -> None:
     for value in values[:1]:
         attempt(name, json.dumps(value).encode(), False)
@@ -258,8 +198,7 @@ def test_values_of_any_shape(name: str, values: list[dict[str, Any]]) -> None:
 
 
 @each_wire
-@given(where=st.integers(0, 10_000), value=JUNK)
-@settings(max_examples=300, deadline=None)
+@examples(200, where=st.integers(0, 10_000), value=JUNK)
 @both_ways
 def test_any_value_anywhere_in_an_answer(name: str, streaming: bool, where: int, value: Any) -> None:
     body = body_of(name, streaming, *CALLS)
@@ -275,8 +214,7 @@ def test_any_value_anywhere_in_an_answer(name: str, streaming: bool, where: int,
 
 
 @each_wire
-@given(body=st.binary(max_size=300) | JUNK.map(lambda value: json.dumps(value).encode()), streaming=st.booleans())
-@settings(max_examples=200, deadline=None)
+@examples(200, body=bytes_or(JUNK, 300), streaming=st.booleans())
 def test_any_bytes(name: str, body: bytes, streaming: bool) -> None:
     attempt(name, body, streaming)
     attempt(name, b"data: " + body + b"\n\n", streaming=True)
@@ -299,21 +237,10 @@ def test_json_that_only_some_read(name: str, streaming: bool, spoilt: bytes) -> 
 @both_ways
 @pytest.mark.parametrize("depth", [199, 201, 260, 1_000, 100_000])
 def test_deep_nesting(name: str, streaming: bool, depth: int) -> None:
-    nested = '{"a":' * depth + "1" + "}" * depth
     for place in (b'"f"', b'"Gr\\u00fc\\u00dfe \\ud83d\\udd27"'):
-        turn = attempt(name, body_of(name, streaming, ("f", "{}")).replace(place, nested.encode()), streaming)
+        turn = attempt(name, body_of(name, streaming, ("f", "{}")).replace(place, nested(depth).encode()), streaming)
         if turn is not None:
             jsontext.dumps({"event": {"native": turn.native}})
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """The best of three: what a busy machine adds is not the work's."""
-    best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
 
 
 @each_wire
@@ -322,8 +249,7 @@ def test_an_argument_of_ten_megabytes(name: str, streaming: bool) -> None:
     small, large = (body_of(name, streaming, ("f", json.dumps({"x": "y" * size}))) for size in (1_250_000, 10_000_000))
     turn = read(name, large, streaming, 65536)
     assert len(turn.calls[0].arguments["x"]) == 10_000_000  # type: ignore[index]
-    once, eight = (seconds(lambda body=body: read(name, body, streaming, 65536)) for body in (small, large))
-    assert eight < 8 * once * 3 + 0.1, f"{once:.4f} s, then {eight:.4f} s for eight times as much"
+    takes_linear_time(lambda body: read(name, body, streaming, 65536), small, large, slack_s=0.1)
 
 
 @each_wire
@@ -345,12 +271,5 @@ def test_more_calls_than_any_answer_holds_are_refused(name: str, streaming: bool
 @each_wire
 def test_memory_stays_in_proportion_to_the_body(name: str) -> None:
     body = body_of(name, True, *[("f", json.dumps({"n": n})) for n in range(5_000)])
-    tracemalloc.start()
-    reader = wire(name).stream_reader()
-    for start in range(0, len(body), 65536):
-        reader.feed(body[start : start + 65536])
-    turn = reader.finish()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    turn = memory_stays_in_proportion(lambda body: read(name, body, True, 65536), body, 25)
     assert len(turn.calls) == 5_000
-    assert peak < 25 * len(body) + 2_000_000, f"{peak} bytes for a body of {len(body)}"

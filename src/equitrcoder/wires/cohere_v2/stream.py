@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.arguments import MAX_CALLS
 from equitrcoder.wires.cohere_v2.reading import read_document, read_turn, refuse_failed_finish
 from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.callpieces import CallPieces, piece_of
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS
 from equitrcoder.wires.sse import SSEDecoder, SSEEvent
 from equitrcoder.wires.values import Delta, Turn
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
+from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
 from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS, client_calls, compact, read_arguments
+from equitrcoder.wires.openai_chat.reading import client_calls
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 

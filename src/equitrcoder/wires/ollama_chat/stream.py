@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.arguments import MAX_CALLS
 from equitrcoder.wires.ollama_chat.reading import checked, plain, read_document, read_turn
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS
 from equitrcoder.wires.values import Delta, Turn
 
 MAX_LINE_BYTES = 64 * 1024 * 1024

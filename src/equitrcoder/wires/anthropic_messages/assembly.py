@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.anthropic_messages.reading import MAX_BLOCKS, checked_blocks, read_input
+from equitrcoder.wires.anthropic_messages.reading import MAX_BLOCKS, checked_blocks
+from equitrcoder.wires.arguments import read_arguments
 from equitrcoder.wires.values import Delta
 
 _OWN_FIELD = {"text_delta": "text", "thinking_delta": "thinking"}
@@ -92,7 +93,7 @@ class BlockPieces:
             held = block.get(field)
             block[field] = [*(held if isinstance(held, list) else []), *items]
         if self._input:
-            block["input"] = read_input("".join(self._input))
+            block["input"] = read_arguments("".join(self._input))
         elif "input" not in block and str(block.get("type")).endswith("tool_use"):
             block["input"] = {}  # arguments that never came are none
         return block

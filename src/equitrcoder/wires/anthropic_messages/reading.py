@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
 from equitrcoder.wires.anthropic_messages.usage import read_usage
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string, text_of
 from equitrcoder.wires.values import CallKind, StopKind, Turn, WireCall
 
-MAX_CALLS = 10_000
-"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
 MAX_BLOCKS = 20_000
 
 _STOPS: dict[str, StopKind] = {
@@ -60,8 +57,8 @@ def read_message(message: Mapping[str, Any], *, usage: Any = None) -> Turn:
     calls = tuple(_calls(content))
     finish = _word(message.get("stop_reason"))
     return Turn(
-        text="".join(_string(block.get("text")) for block in content if block.get("type") == "text"),
-        reasoning="".join(_string(block.get("thinking")) for block in content if block.get("type") == "thinking"),
+        text="".join(string(block.get("text")) for block in content if block.get("type") == "text"),
+        reasoning="".join(string(block.get("thinking")) for block in content if block.get("type") == "thinking"),
         refusal=_refusal(message, finish),
         calls=calls,
         usage=read_usage(usage),
@@ -93,35 +90,17 @@ def checked_blocks(content: Any) -> list[dict[str, Any]]:
 def call_entries(content: Sequence[Mapping[str, Any]]) -> Iterator[CallEntry]:
     """The calls among the blocks of a message, in order: those that we run and those that the provider ran."""
     for block in content:
-        kind = _KINDS.get(_string(block.get("type")))
+        kind = _KINDS.get(string(block.get("type")))
         if kind is None:
             continue
         wire_id = block.get("id")
         yield CallEntry(
             block=block,  # type: ignore[arg-type]
-            name=_text(block.get("name")),
-            arguments=read_input(block.get("input")),
-            id=None if wire_id is None else _text(wire_id),
+            name=text_of(block.get("name")),
+            arguments=read_arguments(block.get("input")),
+            id=None if wire_id is None else text_of(wire_id),
             kind=kind,
         )
-
-
-def read_input(value: Any) -> dict[str, JSON] | str | None:
-    """Read a call's arguments: the object, or the raw text where there is none, or None.
-
-    Example:
-        >>> read_input({"path": "."}), read_input('{"path": "."}'), read_input('{"pa'), read_input(None)
-        ({'path': '.'}, {'path': '.'}, '{"pa', None)
-    """
-    if value is None or isinstance(value, dict):
-        return value
-    if not isinstance(value, str):
-        return _compact(value)
-    try:
-        read = jsontext.loads(value) if value else None
-    except jsontext.InvalidJSON:
-        return value
-    return read if isinstance(read, dict) and not too_deep(read, value) else value
 
 
 def result_id(block: Mapping[str, Any]) -> str | None:
@@ -154,14 +133,14 @@ def _calls(content: Sequence[dict[str, Any]]) -> Iterator[WireCall]:
 def _error_of(result: Mapping[str, Any]) -> str | None:
     """What a result of a provider's tool says of its failure; None when it did not fail."""
     content = result.get("content")
-    if isinstance(content, dict) and _string(content.get("type")).endswith("_error"):
-        told = [_string(content.get("error_code")), _string(content.get("error_message"))]
+    if isinstance(content, dict) and string(content.get("type")).endswith("_error"):
+        told = [string(content.get("error_code")), string(content.get("error_message"))]
         return ": ".join(word for word in told if word) or "error"
     if result.get("is_error") is not True:
         return None
     if isinstance(content, list):
-        content = "".join(_string(part.get("text")) for part in content if isinstance(part, dict))
-    return _string(content) or "error"
+        content = "".join(string(part.get("text")) for part in content if isinstance(part, dict))
+    return string(content) or "error"
 
 
 def _refusal(message: Mapping[str, Any], finish: str | None) -> str | None:
@@ -169,7 +148,7 @@ def _refusal(message: Mapping[str, Any], finish: str | None) -> str | None:
     details = message.get("stop_details")
     if finish != "refusal" or not isinstance(details, dict):
         return None
-    return _string(details.get("explanation")) or _string(details.get("category")) or None
+    return string(details.get("explanation")) or string(details.get("category")) or None
 
 
 def _stop(finish: str | None, calls: Sequence[WireCall]) -> StopKind:
@@ -181,21 +160,6 @@ def _stop(finish: str | None, calls: Sequence[WireCall]) -> StopKind:
 def _native(message: Mapping[str, Any], content: list[dict[str, Any]]) -> dict[str, Any]:
     kept = {key: message[key] for key in _KEPT if message.get(key) is not None}
     return {"role": "assistant", "content": content, **kept}
-
-
-def _compact(value: Any) -> str:
-    return jsontext.dumps(value).decode("utf-8")
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _text(value: Any) -> str:
-    """A name or id: what is no string is its JSON."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else _compact(value)
 
 
 def _word(value: Any) -> str | None:

@@ -10,8 +10,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderTimeoutError
+from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
+from equitrcoder.wires.documents import excerpt, is_stream
 from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS, client_calls, compact, read_arguments, read_content
+from equitrcoder.wires.openai_chat.reading import client_calls, read_content
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
@@ -24,7 +26,7 @@ def read_document(body: bytes) -> Turn:
     Raises:
         ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
     """
-    if body[:64].lstrip(b"\r\n\t \xef\xbb\xbf").startswith((b"data:", b"event:", b":")):
+    if is_stream(body):
         from equitrcoder.wires.cohere_v2.stream import CohereStreamReader
 
         reader = CohereStreamReader()
@@ -33,18 +35,18 @@ def read_document(body: bytes) -> Turn:
     try:
         document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
     except jsontext.InvalidJSON as error:
-        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=_excerpt(body)) from None
+        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=excerpt(body)) from None
     if not isinstance(document, dict):
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
     if too_deep(document, body):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(body))
     message = document.get("message")
     if document.get("error") or isinstance(message, str):
         from equitrcoder.wires.failures import error_inside
 
         raise error_inside(document)
     if not isinstance(message, dict):
-        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=excerpt(body))
     turn = read_turn(message, document)
     refuse_failed_finish(turn, document.get("error"))
     return turn
@@ -122,7 +124,3 @@ def refuse_failed_finish(turn: Turn, words: Any) -> None:
         raise ProviderTimeoutError("The provider broke the answer off: TIMEOUT.", partial=turn)
     if turn.finish == "ERROR":
         raise BadResponseError(f"The provider broke the answer off{told}.", retryable=True, partial=turn)
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:2000].decode("utf-8", "replace")[:500]

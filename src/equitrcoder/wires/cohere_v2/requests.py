@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from equitrcoder import jsontext
+from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_chat.reading import client_calls
-from equitrcoder.wires.openai_chat.requests import call_name
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,

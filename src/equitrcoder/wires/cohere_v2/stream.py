@@ -5,25 +5,18 @@ Source: https://docs.cohere.com/v2/docs/streaming
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.arguments import MAX_CALLS
 from equitrcoder.wires.cohere_v2.reading import read_document, read_turn, refuse_failed_finish
+from equitrcoder.wires.documents import BLANK
 from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.callpieces import CallPieces, piece_of
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS
-from equitrcoder.wires.sse import SSEDecoder, SSEEvent
+from equitrcoder.wires.sse import SSEEvent
+from equitrcoder.wires.streaming import EventStreamReader, NoJSONError
 from equitrcoder.wires.values import Delta, Turn
-
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""Room for an answer that came as one document although a stream was asked for."""
-
-_BLANK = b"\r\n\t \xef\xbb\xbf"
-
-
-class _NoJSONError(BadResponseError):
-    """An event's data is no JSON."""
 
 
 class _Part:
@@ -40,7 +33,7 @@ class _Part:
         return {"type": self.kind, self.kind: "".join(self.pieces), **self.extra}
 
 
-class CohereStreamReader:
+class CohereStreamReader(EventStreamReader):
     r"""Reads the bytes of a stream, cut anywhere. The end is `message-end`.
 
     Example:
@@ -52,11 +45,8 @@ class CohereStreamReader:
     """
 
     def __init__(self) -> None:
-        self._decoder = SSEDecoder()
-        self._document: list[bytes] | None = None
-        self._size = 0
-        self._head = b""
-        self._events = 0
+        super().__init__()
+        self._form = "events"  # until a document begins
         self._known_events = 0
         self._done = False
         self._plan: list[str] = []
@@ -67,29 +57,11 @@ class CohereStreamReader:
         self._citations: list[Any] = []
         self._facts: dict[str, Any] = {}
 
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes; return the text that they completed.
-
-        Raises:
-            ProviderError: The stream carries an error, or is none of this wire; `partial` has what was read before.
-        """
+    def _recognise(self, data: bytes) -> None:
         if len(self._head) < 500:
-            if not self._head.lstrip(_BLANK) and data.lstrip(_BLANK)[:1] in (b"{", b"[", b"<"):
-                self._document = []
+            if not self._head.lstrip(BLANK) and data.lstrip(BLANK)[:1] in (b"{", b"[", b"<"):
+                self._form = "document"
             self._head += data[: 500 - len(self._head)]
-        if self._document is not None:
-            self._size += len(data)
-            if self._size > MAX_DOCUMENT_BYTES:
-                raise BadResponseError(f"The answer is larger than {MAX_DOCUMENT_BYTES} bytes.")
-            self._document.append(data)
-            return []
-        shown: list[Delta] = []
-        try:
-            for event in self._decoder.feed(data):
-                self._take_event(event, shown)
-        except ProviderError as error:
-            self._raise(error)
-        return shown
 
     def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
         data = event.data.strip()
@@ -99,7 +71,7 @@ class CohereStreamReader:
         try:
             value = jsontext.loads(data)
         except jsontext.InvalidJSON as error:
-            raise _NoJSONError(f"An event of the stream is no JSON: {error}.", excerpt=self._start()) from None
+            raise NoJSONError(f"An event of the stream is no JSON: {error}.", excerpt=self._start()) from None
         if not isinstance(value, dict):
             raise BadResponseError("An event of the stream is no object.", excerpt=self._start())
         if too_deep(value, data):
@@ -181,16 +153,7 @@ class CohereStreamReader:
         """Whether `message-end` has been read."""
         return self._done
 
-    def partial(self) -> Turn:
-        """What has been read so far, finished or not. Never raises."""
-        try:
-            return self._turn()
-        except ProviderError:
-            return Turn()
-
-    def _turn(self) -> Turn:
-        if self._document is not None:
-            return read_document(b"".join(self._document))
+    def _events_turn(self) -> Turn:
         message: dict[str, Any] = {"role": "assistant"}
         if self._plan:
             message["tool_plan"] = "".join(self._plan)
@@ -202,45 +165,20 @@ class CohereStreamReader:
             message["citations"] = list(self._citations)
         return read_turn(message, self._facts)
 
-    def finish(self) -> Turn:
-        """The whole answer, once the bytes have ended.
+    def _document_turn(self, body: bytes) -> Turn:
+        return read_document(body)
 
-        Raises:
-            StreamBrokenError: The stream ended without its finish; `partial` has what was read.
-            ProviderError: It was no answer of this wire, or its last event was an error.
-        """
-        if self._document is not None:
-            return self._turn()
-        try:
-            for event in self._decoder.flush():
-                self._take_event(event, [])
-        except _NoJSONError:
-            pass  # the last event was cut: what came before it decides
-        except ProviderError as error:
-            self._raise(error)
-        if not self._done:
-            self._raise(self._broken())
-        turn = self._turn()
+    def _whole(self) -> Turn:
+        turn = self._events_turn()
         refuse_failed_finish(turn, self._facts.get("error"))
         return turn
 
     def _broken(self) -> ProviderError:
-        fields = (b":", b"data", b"event", b"id", b"retry")
-        head = self._head.lstrip(_BLANK)
-        cut = any(field.startswith(head) for field in fields)
-        if not self._known_events and (self._events or not (cut or head.startswith(fields))):
+        if not self._known_events and (self._events or not self._may_be_events()):
             return BadResponseError(
                 "The answer is no stream of Cohere's.", hint="check the base URL", excerpt=self._start()
             )
         return StreamBrokenError("The stream broke off before the answer was complete.", excerpt=self._start())
-
-    def _start(self) -> str:
-        return self._head.decode("utf-8", "replace")
-
-    def _raise(self, error: ProviderError) -> NoReturn:
-        if error.partial is None:
-            error.partial = self.partial()
-        raise error
 
 
 def _object(value: Any) -> dict[str, Any]:

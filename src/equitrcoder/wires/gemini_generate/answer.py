@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.wires.documents import excerpt, is_stream, read_json
 from equitrcoder.wires.gemini_generate.assembly import AnswerAssembly
-from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.values import Turn
-
-_BLANK = b"\r\n\t \xef\xbb\xbf"
 
 
 def read_document(body: bytes) -> Turn:
@@ -25,7 +22,7 @@ def read_document(body: bytes) -> Turn:
     Raises:
         ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
     """
-    if body[:64].lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
+    if is_stream(body):
         from equitrcoder.wires.gemini_generate.stream import GeminiStreamReader
 
         reader = GeminiStreamReader()
@@ -49,21 +46,7 @@ def read_document(body: bytes) -> Turn:
 
 
 def _document(body: bytes) -> Any:
-    if body[:64].lstrip(_BLANK).startswith(b"<"):
-        hint = "check the base URL, and any proxy before it"
-        raise BadResponseError("The answer is an HTML page, not JSON.", hint=hint, excerpt=excerpt(body))
-    try:
-        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except jsontext.InvalidJSON as error:
-        what = "empty" if not body.strip() else f"no JSON: {error}"
-        raise BadResponseError(f"The answer is {what}.", excerpt=excerpt(body)) from None
-    if too_deep(document, body):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(body))
+    document = read_json(body)
     if not isinstance(document, dict | list) or not document:
         raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
     return document
-
-
-def excerpt(body: bytes) -> str:
-    """The first characters of a body, for an error."""
-    return body[:2000].decode("utf-8", "replace")[:500]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError
-from equitrcoder.wires.gemini_generate.calls import MAX_CALLS, call_body, read_arguments
-from equitrcoder.wires.gemini_generate.fields import pick, string
+from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string
+from equitrcoder.wires.gemini_generate.calls import call_body
+from equitrcoder.wires.gemini_generate.fields import pick
 from equitrcoder.wires.gemini_generate.partial_arguments import PartialArguments
 from equitrcoder.wires.gemini_generate.reading import (
     Candidate,

@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
-from equitrcoder.wires.gemini_generate.fields import compact, pick, text_of, word
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, text_of
+from equitrcoder.wires.gemini_generate.fields import pick, word
 from equitrcoder.wires.values import CallKind, WireCall
-
-MAX_CALLS = 10_000
-"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
 
 CODE = "code_execution"
 """The name of a call that runs code at Google; the part itself has none."""
@@ -136,21 +132,3 @@ def _answered(running: list[FoundCall], wire_id: Any) -> FoundCall | None:
             if running[place].id == text_of(wire_id):
                 return running.pop(place)
     return running.pop() if running and (wire_id is None or running[-1].id is None) else None
-
-
-def read_arguments(value: Any) -> dict[str, JSON] | str | None:
-    """Read a call's arguments: the object; where they are text that is no JSON object, that text; or None.
-
-    Example:
-        >>> read_arguments({"a": 1}), read_arguments('{"a": 1}'), read_arguments("a"), read_arguments(None)
-        ({'a': 1}, {'a': 1}, 'a', None)
-    """
-    if value is None or isinstance(value, dict):
-        return value
-    if not isinstance(value, str):
-        return compact(value)
-    try:
-        read = jsontext.loads(value) if value else None
-    except jsontext.InvalidJSON:
-        return value
-    return read if isinstance(read, dict) and not too_deep(read, value) else value

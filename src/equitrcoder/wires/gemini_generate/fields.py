@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from equitrcoder import jsontext
+from equitrcoder.wires.arguments import string
 
 
 def pick(source: Mapping[str, Any], name: str) -> Any:
@@ -30,23 +30,6 @@ def snake(name: str) -> str:
         'thought_signature'
     """
     return re.sub(r"([A-Z])", r"_\1", name).lower()
-
-
-def text_of(value: Any) -> str:
-    """A name or id: what is no string (hosts send numbers) is its JSON; nothing is nothing."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else compact(value)
-
-
-def string(value: Any) -> str:
-    """The value when it is a string, else nothing."""
-    return value if isinstance(value, str) else ""
-
-
-def compact(value: Any) -> str:
-    """Write a value of the answer as JSON text."""
-    return jsontext.dumps(value).decode("utf-8")
 
 
 def word(value: Any, numbers: Mapping[int, str]) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from equitrcoder.errors import AuthenticationError, BadResponseError, ProviderError, RequestRefusedError
+from equitrcoder.wires.arguments import string
 from equitrcoder.wires.gemini_generate.calls import found_calls
-from equitrcoder.wires.gemini_generate.fields import pick, string, word
+from equitrcoder.wires.gemini_generate.fields import pick, word
 from equitrcoder.wires.gemini_generate.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, WireCall
 

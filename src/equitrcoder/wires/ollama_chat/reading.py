@@ -10,8 +10,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
+from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
+from equitrcoder.wires.documents import excerpt
 from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS, client_calls, compact, read_arguments
+from equitrcoder.wires.openai_chat.reading import client_calls
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
@@ -33,10 +35,10 @@ def read_document(body: bytes) -> Turn:
             reader = OllamaStreamReader()
             reader.feed_lines(body)
             return reader.finish()
-        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=_excerpt(body)) from None
+        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=excerpt(body)) from None
     fields = checked(document, body)
     if not isinstance(fields.get("message"), dict):
-        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=excerpt(body))
     turn = read_turn(fields["message"], fields)
     if fields.get("done") is False:
         raise BadResponseError("The answer is not done.", partial=turn, retryable=True)
@@ -50,9 +52,9 @@ def checked(value: Any, text: bytes) -> dict[str, Any]:
         ProviderError: It is an error, or none of this wire.
     """
     if not isinstance(value, dict):
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(text))
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(text))
     if too_deep(value, text):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(text))
+        raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(text))
     if value.get("error"):
         from equitrcoder.wires.failures import error_inside
 
@@ -105,7 +107,3 @@ def plain(value: Any) -> str:
 
 def _usage(facts: Mapping[str, Any]) -> Usage:
     return read_usage({"prompt_tokens": facts.get("prompt_eval_count"), "completion_tokens": facts.get("eval_count")})
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:2000].decode("utf-8", "replace")[:500]

@@ -6,23 +6,20 @@ Source: https://docs.ollama.com/api/streaming
 from __future__ import annotations
 
 import contextlib
-from typing import Any, NoReturn
+from typing import Any
 
 from equitrcoder import jsontext
-from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.wires.arguments import MAX_CALLS
 from equitrcoder.wires.ollama_chat.reading import checked, plain, read_document, read_turn
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS
+from equitrcoder.wires.streaming import NoJSONError, StreamReader
 from equitrcoder.wires.values import Delta, Turn
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """Room for one line, or for an answer that came as one document."""
 
 
-class _NoJSONError(BadResponseError):
-    """A line is no JSON."""
-
-
-class OllamaStreamReader:
+class OllamaStreamReader(StreamReader):
     r"""Reads the bytes of a stream, cut anywhere. The end is the line with `done: true`.
 
     Example:
@@ -34,10 +31,10 @@ class OllamaStreamReader:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._line: list[bytes] = []  # pieces of the line that is not ended yet
         self._line_bytes = 0
         self._document = False  # the first line was no JSON by itself: perhaps one document over several lines
-        self._head = b""
         self._done = False
         self._said = False
         self._texts: dict[str, list[str]] = {"content": [], "thinking": []}
@@ -91,7 +88,7 @@ class OllamaStreamReader:
                 self._document = True
                 self._hold(line + b"\n")
                 return
-            self._raise(_NoJSONError(f"A line of the stream is no JSON: {error}.", excerpt=self._start()))
+            self._raise(NoJSONError(f"A line of the stream is no JSON: {error}.", excerpt=self._start()))
         try:
             self._take(checked(value, text), shown)
         except ProviderError as error:
@@ -126,13 +123,6 @@ class OllamaStreamReader:
         """Whether the line with `done: true` has been read."""
         return self._done
 
-    def partial(self) -> Turn:
-        """What has been read so far, finished or not. Never raises."""
-        try:
-            return self._turn()
-        except ProviderError:
-            return Turn()
-
     def _turn(self) -> Turn:
         if self._document:
             return read_document(b"".join(self._line))
@@ -154,7 +144,7 @@ class OllamaStreamReader:
         if self._document:
             return self._turn()
         line, self._line = b"".join(self._line), []
-        with contextlib.suppress(_NoJSONError):  # the last line was cut: what came before it decides
+        with contextlib.suppress(NoJSONError):  # the last line was cut: what came before it decides
             self._take_line(line, [])
         if not self._done:
             self._raise(self._broken())
@@ -169,12 +159,4 @@ class OllamaStreamReader:
         start = self._head.lstrip()[:1]
         if start and start != b"{":
             return BadResponseError("The answer is none of Ollama's.", hint="check the base URL", excerpt=self._start())
-        return StreamBrokenError("The stream broke off before the answer was complete.", excerpt=self._start())
-
-    def _start(self) -> str:
-        return self._head.decode("utf-8", "replace")
-
-    def _raise(self, error: ProviderError) -> NoReturn:
-        if error.partial is None:
-            error.partial = self.partial()
-        raise error
+        return super()._broken()

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderOverloadedError
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.documents import checked_object, excerpt, is_stream, read_json
 from equitrcoder.wires.openai_chat.reading import Choice, read_turn
 from equitrcoder.wires.values import Turn
-
-_BLANK = b"\r\n\t \xef\xbb\xbf"
 
 
 def read_document(body: bytes) -> Turn:
@@ -24,8 +21,7 @@ def read_document(body: bytes) -> Turn:
     Raises:
         ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
     """
-    start = body[:64].lstrip(_BLANK)
-    if start.startswith((b"data:", b"event:", b":")):
+    if is_stream(body):
         from equitrcoder.wires.openai_chat.stream import ChatStreamReader
 
         reader = ChatStreamReader()
@@ -41,21 +37,10 @@ def read_document(body: bytes) -> Turn:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if body[:64].lstrip(_BLANK).startswith(b"<"):
-        hint = "check the base URL, and any proxy before it"
-        raise BadResponseError("The answer is an HTML page, not JSON.", hint=hint, excerpt=_excerpt(body))
-    try:
-        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except jsontext.InvalidJSON as error:
-        what = "empty" if not body.strip() else f"no JSON: {error}"
-        raise BadResponseError(f"The answer is {what}.", excerpt=_excerpt(body)) from None
-    if too_deep(document, body):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(body))
+    document = read_json(body)
     if isinstance(document, list) and len(document) == 1:  # the Gemini compatibility layer wraps errors so
         document = document[0]
-    if not isinstance(document, dict):
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(body))
-    return document
+    return checked_object(document, body)
 
 
 def _choices(document: dict[str, Any], body: bytes) -> list[Any]:
@@ -70,9 +55,9 @@ def _choices(document: dict[str, Any], body: bytes) -> list[Any]:
             from equitrcoder.wires.failures import error_inside
 
             raise error_inside(document)
-        raise BadResponseError("The answer has no choices: it is none of this wire.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer has no choices: it is none of this wire.", excerpt=excerpt(body))
     if not choices:
-        raise BadResponseError("The answer has no choices: the list is empty.", excerpt=_excerpt(body))
+        raise BadResponseError("The answer has no choices: the list is empty.", excerpt=excerpt(body))
     return choices
 
 
@@ -83,7 +68,7 @@ def _choice(choice: Any, body: bytes) -> Choice:
 
         raise error_inside(choice["error"])
     if not isinstance(message, dict):
-        raise BadResponseError("A choice of the answer has no message.", excerpt=_excerpt(body))
+        raise BadResponseError("A choice of the answer has no message.", excerpt=excerpt(body))
     finish = choice.get("finish_reason")
     return Choice(message, finish if isinstance(finish, str) and finish else None)
 
@@ -100,7 +85,3 @@ def refuse_failed_finish(turn: Turn) -> None:
     if turn.finish == "error":
         message = "The provider ended the answer with finish_reason error and no message."
         raise BadResponseError(message, retryable=True, partial=turn)
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:2000].decode("utf-8", "replace")[:500]

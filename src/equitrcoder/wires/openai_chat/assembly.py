@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from equitrcoder.errors import BadResponseError
+from equitrcoder.wires.arguments import MAX_CALLS, compact
 from equitrcoder.wires.openai_chat.callpieces import CallList, CallPieces, piece_of
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS, REASONING, TEXT, Choice, compact, read_part
+from equitrcoder.wires.openai_chat.reading import REASONING, TEXT, Choice, read_part
 from equitrcoder.wires.values import Delta
 
 _TEXT_FIELDS = frozenset({"reasoning_content", "reasoning", "refusal"})

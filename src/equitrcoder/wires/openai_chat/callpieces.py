@@ -9,7 +9,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.openai_chat.reading import MAX_CALLS, compact
+from equitrcoder.wires.arguments import MAX_CALLS, compact
 
 
 class CallPieces:

@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments, string, text_of
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, WireCall
-
-MAX_CALLS = 10_000
-"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
 
 _STOPS: dict[str, StopKind] = {
     "stop": "end",
@@ -97,7 +93,7 @@ def client_calls(message: Mapping[str, Any]) -> Iterator[CallEntry]:
             yield entry
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
-        name, arguments = _text(legacy.get("name")), legacy.get("arguments")
+        name, arguments = text_of(legacy.get("name")), legacy.get("arguments")
         repeated = isinstance(arguments, str) and (name, arguments) in seen
         if (name or arguments not in (None, "")) and not repeated:
             yield CallEntry(legacy, name, arguments, None, legacy=True)
@@ -111,7 +107,8 @@ def _call_entry(native: dict[str, Any]) -> CallEntry:
             inner, field = custom, "input"
     inner = inner if isinstance(inner, dict) else {}
     wire_id = native.get("id")
-    return CallEntry(native, _text(inner.get("name")), inner.get(field), None if wire_id is None else _text(wire_id))
+    call_id = None if wire_id is None else text_of(wire_id)
+    return CallEntry(native, text_of(inner.get("name")), inner.get(field), call_id)
 
 
 def _entries(value: Any, field: str) -> list[dict[str, Any]]:
@@ -142,29 +139,6 @@ def _arguments(entry: CallEntry) -> dict[str, JSON] | str | None:
     return read_arguments(entry.arguments)
 
 
-def read_arguments(value: Any) -> dict[str, JSON] | str | None:
-    """Read a call's arguments: the object, or the raw text where there is none (or one nested absurdly), or None.
-
-    Example:
-        >>> read_arguments('{"path": "."}'), read_arguments(""), read_arguments("[1]"), read_arguments(None)
-        ({'path': '.'}, '', '[1]', None)
-    """
-    if value is None or isinstance(value, dict):
-        return value
-    if not isinstance(value, str):
-        return compact(value)
-    try:
-        read = jsontext.loads(value) if value else None
-    except jsontext.InvalidJSON:
-        return value
-    return read if isinstance(read, dict) and not too_deep(read, value) else value
-
-
-def compact(value: Any) -> str:
-    """Write a value of the answer as JSON text."""
-    return jsontext.dumps(value).decode("utf-8")
-
-
 def _executed(native: Mapping[str, Any], index: int) -> WireCall:
     """A tool that the provider ran itself. Source: https://console.groq.com/docs/compound/built-in-tools"""
     result = native.get("output")
@@ -174,21 +148,21 @@ def _executed(native: Mapping[str, Any], index: int) -> WireCall:
     wire_id = native.get("id")
     error = native.get("error")
     return WireCall(
-        name=_text(native.get("name")) or _text(native.get("type")),
+        name=text_of(native.get("name")) or text_of(native.get("type")),
         arguments=read_arguments(native.get("arguments")),
-        id=None if wire_id is None else _text(wire_id),
+        id=None if wire_id is None else text_of(wire_id),
         kind="provider-executed",
         index=index,
         result=result,
-        error=_text(error) or None,
+        error=text_of(error) or None,
     )
 
 
 def _texts(message: Mapping[str, Any]) -> tuple[str, str, str]:
     text, thinking, refused = read_content(message.get("content"))
-    reasoning = _string(message.get("reasoning_content")) or _string(message.get("reasoning")) or thinking
+    reasoning = string(message.get("reasoning_content")) or string(message.get("reasoning")) or thinking
     reasoning = reasoning or _details_text(message.get("reasoning_details"))
-    return text, reasoning, _string(message.get("refusal")) or refused
+    return text, reasoning, string(message.get("refusal")) or refused
 
 
 def read_content(content: Any) -> tuple[str, str, str]:
@@ -226,22 +200,22 @@ def read_part(part: Any) -> tuple[int, str]:
         case "reasoning":
             return REASONING, _joined(part.get("text") or part.get("summary"))
         case "refusal":
-            return REFUSAL, _string(part.get("refusal"))
+            return REFUSAL, string(part.get("refusal"))
         case _:
             return TEXT, _joined(part.get("text"))
 
 
 def _joined(value: Any) -> str:
     if isinstance(value, list):
-        return "".join(_string(item.get("text")) for item in value if isinstance(item, dict))
-    return _string(value)
+        return "".join(string(item.get("text")) for item in value if isinstance(item, dict))
+    return string(value)
 
 
 def _details_text(details: Any) -> str:
     """OpenRouter's `reasoning_details`, which some gateways send alone."""
     if not isinstance(details, list):
         return ""
-    return "".join(_string(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
+    return "".join(string(item.get("text") or item.get("summary")) for item in details if isinstance(item, dict))
 
 
 def _stop(finish: str | None, calls: Sequence[WireCall], refusal: str) -> StopKind:
@@ -250,17 +224,6 @@ def _stop(finish: str | None, calls: Sequence[WireCall], refusal: str) -> StopKi
     if refusal:
         return "refusal"
     return _STOPS.get((finish or "").lower(), "unknown")
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _text(value: Any) -> str:
-    """A name or id: what is no string (hosts send numbers) is its JSON."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else compact(value)
 
 
 def _word(value: Any) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from equitrcoder import jsontext
+from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_chat.dialect import ChatDialect
 from equitrcoder.wires.openai_chat.reading import CallEntry, client_calls
 from equitrcoder.wires.values import (
@@ -29,7 +30,6 @@ _OWN_FIELDS = frozenset({"role", "content", "tool_calls", "function_call"})  # b
 _ANSWER_ONLY = frozenset({"annotations", "audio", "executed_tools", "channel", "provider_metadata", "token_id"})
 """Fields that hosts put into answers and that mean nothing, or are refused, in a request."""
 
-_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 
 
@@ -186,16 +186,6 @@ def _json(value: Any) -> str:
         return jsontext.dumps(value).decode("utf-8")
     except RecursionError:  # nested hundreds of levels: valid on the wire, but nothing here can write it
         return "{}"
-
-
-def call_name(name: str) -> str:
-    """A tool name that hosts take back: they refuse a whole history for one name outside of `[a-zA-Z0-9_-]{1,64}`.
-
-    Example:
-        >>> call_name("read_file"), call_name("functions.read file"), call_name("")
-        ('read_file', 'functions_read_file', 'unnamed')
-    """
-    return _NOT_IN_NAME.sub("_", name)[:64] or "unnamed"
 
 
 def wire_call_id(wire_id: str, dialect: ChatDialect) -> str:

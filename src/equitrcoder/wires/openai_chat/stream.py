@@ -5,27 +5,18 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-from typing import Any, Literal, NoReturn
+from typing import Any
 
-from equitrcoder import jsontext
-from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
+from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.assembly import ChoiceAssembly
 from equitrcoder.wires.openai_chat.reading import read_turn
-from equitrcoder.wires.sse import SSEDecoder, SSEEvent
+from equitrcoder.wires.sse import SSEEvent
+from equitrcoder.wires.streaming import EventStreamReader, event_values
 from equitrcoder.wires.values import Delta, Turn
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""Room for an answer that came as one document although a stream was asked for."""
 
-_BLANK = b"\r\n\t \xef\xbb\xbf"
-
-
-class _NoJSONError(BadResponseError):
-    """An event's data is no JSON."""
-
-
-class ChatStreamReader:
+class ChatStreamReader(EventStreamReader):
     r"""Reads the bytes of a stream, cut anywhere.
 
     The end is `[DONE]`, or a finish reason for every choice. A host that answers with one JSON document instead of
@@ -40,52 +31,13 @@ class ChatStreamReader:
     """
 
     def __init__(self) -> None:
-        self._form: Literal["unknown", "events", "document"] = "unknown"
-        self._decoder = SSEDecoder()
-        self._document: list[bytes] = []
-        self._document_bytes = 0
-        self._head = b""  # the first bytes, for the message when this is no event stream
-        self._events = 0
+        super().__init__()
         self._done = False
         self._choices: dict[int, ChoiceAssembly] = {}
         self._usage: dict[str, Any] = {}
         self._other_usage: dict[str, Any] = {}
         self._model: Any = None
         self._id: Any = None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes; return the text that they completed.
-
-        Raises:
-            ProviderError: The stream carries an error, or is none of this wire; `partial` has what was read before.
-        """
-        if self._form == "unknown":
-            data = self._recognise(data)
-        if not self._events and len(self._head) < 500:
-            self._head += data[: 500 - len(self._head)]
-        if self._form != "events":
-            self._take_document(data)
-            return []
-        shown: list[Delta] = []
-        try:
-            for event in self._decoder.feed(data):
-                self._take_event(event, shown)
-        except ProviderError as error:
-            self._raise(error)
-        return shown
-
-    def _recognise(self, data: bytes) -> bytes:
-        """Tell events from a document by the first byte that is neither blank nor part of a byte order mark."""
-        start = data.lstrip(_BLANK)[:1]
-        if start:
-            self._form = "document" if start in b"{[<" else "events"
-        return data
-
-    def _take_document(self, data: bytes) -> None:
-        self._document_bytes += len(data)
-        if self._document_bytes > MAX_DOCUMENT_BYTES:
-            raise BadResponseError(f"The answer is larger than {MAX_DOCUMENT_BYTES} bytes.")
-        self._document.append(data)
 
     def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
         if self._done:
@@ -95,7 +47,7 @@ class ChatStreamReader:
         if data == b"[DONE]":
             self._done = True
         elif data:
-            for chunk in _chunks(data):
+            for chunk in event_values(data):
                 if too_deep(chunk, data):
                     raise BadResponseError("An event of the stream is nested too deeply.")
                 self._take_chunk(chunk, shown, is_error=event.name == "error")
@@ -171,96 +123,26 @@ class ChatStreamReader:
         """Whether the answer's own end has been read: `[DONE]`, or a finish reason for every choice."""
         return self._done or (bool(self._choices) and all(choice.finish for choice in self._choices.values()))
 
-    def partial(self) -> Turn:
-        """What has been read so far, finished or not. Never raises."""
-        if self._form == "document":
-            return self._partial_document()
+    def _events_turn(self) -> Turn:
         choices = [self._choices[key].choice() for key in sorted(self._choices)]
         usage = self._usage or self._other_usage
-        try:
-            return read_turn(choices, usage=usage, model=self._model, response_id=self._id)
-        except ProviderError:
-            return Turn()
+        return read_turn(choices, usage=usage, model=self._model, response_id=self._id)
 
-    def _partial_document(self) -> Turn:
-        try:
-            return self._whole_document()
-        except ProviderError:
-            return Turn()
-
-    def _whole_document(self) -> Turn:
-        from equitrcoder.wires.openai_chat.answer import read_document
-
-        return read_document(b"".join(self._document))
-
-    def finish(self) -> Turn:
-        """The whole answer, once the bytes have ended.
-
-        Raises:
-            StreamBrokenError: The stream ended without its finish; `partial` has what was read.
-            ProviderError: It was no answer of this wire, or its last event was an error.
-        """
-        if self._form == "document":
-            return self._whole_document()
-        self._take_rest()
-        if not self.finished:
-            self._raise(self._broken())
+    def _whole(self) -> Turn:
         if not self._choices:
             self._raise(
                 BadResponseError("The stream ended properly and held no answer: no choices.", excerpt=self._start())
             )
         from equitrcoder.wires.openai_chat.answer import refuse_failed_finish
 
-        choices = [self._choices[key].choice() for key in sorted(self._choices)]
-        usage = self._usage or self._other_usage
-        turn = read_turn(choices, usage=usage, model=self._model, response_id=self._id)
+        turn = self._events_turn()
         refuse_failed_finish(turn)
         return turn
 
-    def _take_rest(self) -> None:
-        try:
-            for event in self._decoder.flush():
-                self._take_event(event, [])
-        except _NoJSONError:
-            pass  # the last event was cut: what came before it decides
-        except ProviderError as error:
-            self._raise(error)
+    def _document_turn(self, body: bytes) -> Turn:
+        from equitrcoder.wires.openai_chat.answer import read_document
 
-    def _broken(self) -> ProviderError:
-        if not self._events and not _may_be_events(self._head):
-            return BadResponseError("The answer is no event stream.", hint="check the base URL", excerpt=self._start())
-        return StreamBrokenError("The stream broke off before the answer was complete.", excerpt=self._start())
-
-    def _start(self) -> str:
-        return self._head.decode("utf-8", "replace")
-
-    def _raise(self, error: ProviderError) -> NoReturn:
-        if error.partial is None:
-            error.partial = self.partial()
-        raise error
-
-
-def _may_be_events(head: bytes) -> bool:
-    """Whether these first bytes are the start of an event stream: nothing yet, or one of its fields, whole or cut."""
-    head = head.lstrip(_BLANK)
-    fields = (b":", b"data", b"event", b"id", b"retry")
-    return head.startswith(fields) or any(field.startswith(head) for field in fields)
-
-
-def _chunks(data: bytes) -> list[Any]:
-    """The JSON of one event. Hosts that forget the blank line between events put several on lines of their own."""
-    try:
-        return [jsontext.loads(data)]
-    except jsontext.InvalidJSON as error:
-        lines = data.split(b"\n")
-        if len(lines) > 1:
-            try:
-                return [jsontext.loads(line) for line in lines if line.strip() not in (b"", b"[DONE]")]
-            except jsontext.InvalidJSON:
-                pass
-        raise _NoJSONError(
-            f"An event of the stream is no JSON: {error}.", excerpt=data[:500].decode("utf-8", "replace")
-        ) from None
+        return read_document(body)
 
 
 def _lay_over(held: dict[str, Any], usage: Any) -> None:

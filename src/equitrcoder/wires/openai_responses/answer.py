@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.documents import checked_object, excerpt, is_stream, read_json
 from equitrcoder.wires.openai_responses.reading import failed, read_turn, refuse_failed
 from equitrcoder.wires.values import Turn
-
-_BLANK = b"\r\n\t \xef\xbb\xbf"
 
 
 def read_document(body: bytes) -> Turn:
@@ -24,35 +21,19 @@ def read_document(body: bytes) -> Turn:
     Raises:
         ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
     """
-    if body[:64].lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
+    if is_stream(body):
         from equitrcoder.wires.openai_responses.stream import ResponsesStreamReader
 
         reader = ResponsesStreamReader()
         reader.feed(body)
         return reader.finish()
-    response = _object(body)
+    response = checked_object(read_json(body), body)
     output = response.get("output")
     if not isinstance(output, list):
         raise _no_output(response, body)
     turn = read_turn(output, response)
     refuse_failed(response, turn)
     return turn
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    if body[:64].lstrip(_BLANK).startswith(b"<"):
-        hint = "check the base URL, and any proxy before it"
-        raise BadResponseError("The answer is an HTML page, not JSON.", hint=hint, excerpt=_excerpt(body))
-    try:
-        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except jsontext.InvalidJSON as error:
-        what = "empty" if not body.strip() else f"no JSON: {error}"
-        raise BadResponseError(f"The answer is {what}.", excerpt=_excerpt(body)) from None
-    if too_deep(document, body):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=_excerpt(body))
-    if not isinstance(document, dict):
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=_excerpt(body))
-    return document
 
 
 def _no_output(response: dict[str, Any], body: bytes) -> ProviderError:
@@ -66,8 +47,4 @@ def _no_output(response: dict[str, Any], body: bytes) -> ProviderError:
     hint = ""
     if "choices" in response:
         hint = "it is one of Chat Completions: that wire is openai-chat"
-    return BadResponseError("The answer has no output: it is none of this wire.", hint=hint, excerpt=_excerpt(body))
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:2000].decode("utf-8", "replace")[:500]
+    return BadResponseError("The answer has no output: it is none of this wire.", hint=hint, excerpt=excerpt(body))

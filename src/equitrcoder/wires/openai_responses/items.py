@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from equitrcoder import jsontext
 from equitrcoder.records import JSON
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.arguments import compact, read_arguments, text_of
 from equitrcoder.wires.values import CallKind, WireCall
 
 MAX_ITEMS = 10_000
@@ -76,7 +75,7 @@ class _Outputs:
         self._by_id: dict[str, dict[str, Any]] = {}
         self._searches: list[dict[str, Any]] = []
         for item in output:
-            if not isinstance(item, dict) or not _text(item.get("type")).endswith("_output"):
+            if not isinstance(item, dict) or not text_of(item.get("type")).endswith("_output"):
                 continue
             wire_id = item.get("call_id")
             if isinstance(wire_id, str) and wire_id:
@@ -95,10 +94,10 @@ class _Outputs:
 
 
 def _read(item: dict[str, Any], outputs: _Outputs, index: int) -> WireCall | None:
-    kind = _text(item.get("type"))
+    kind = text_of(item.get("type"))
     if kind in ("function_call", "custom_tool_call"):
         arguments = read_arguments(item.get("arguments")) if kind == "function_call" else _custom(item.get("input"))
-        return _client_call(item, _text(item.get("name")), arguments, outputs, index)
+        return _client_call(item, text_of(item.get("name")), arguments, outputs, index)
     if kind in _BUILT_IN:
         name, field = _BUILT_IN[kind]
         value = item.get(field)
@@ -107,9 +106,9 @@ def _read(item: dict[str, Any], outputs: _Outputs, index: int) -> WireCall | Non
         return _client_call(item, name, read_arguments(value), outputs, index)
     if kind in ("mcp_call", "mcp_approval_request"):
         arguments = read_arguments(item.get("arguments"))
-        return _executed_call(item, _text(item.get("name")), arguments, item.get("output"), index)
+        return _executed_call(item, text_of(item.get("name")), arguments, item.get("output"), index)
     if kind == "unknown" and "item_name" in item:  # Perplexity's own word for what its API does not describe
-        return _executed_call(item, _text(item["item_name"]), {}, item.get("payload"), index)
+        return _executed_call(item, text_of(item["item_name"]), {}, item.get("payload"), index)
     if kind in _EXECUTED or kind.endswith("_call"):
         return _hosted_call(item, kind, index)
     return None
@@ -144,7 +143,7 @@ def _hosted(item: Mapping[str, Any]) -> bool:
     if item.get("type") == "tool_search_call":
         return item.get("execution") != "client"
     environment = item.get("environment")
-    return isinstance(environment, dict) and _text(environment.get("type")).startswith("container")
+    return isinstance(environment, dict) and text_of(environment.get("type")).startswith("container")
 
 
 def _executed_call(item: Mapping[str, Any], name: str, arguments: Any, result: JSON, index: int) -> WireCall:
@@ -170,32 +169,9 @@ def _error(item: Mapping[str, Any]) -> str | None:
     return "failed" if item.get("status") == "failed" else None
 
 
-def read_arguments(value: Any) -> dict[str, JSON] | str | None:
-    """Read a call's arguments: the object, or the raw text where there is none (or one nested absurdly), or None.
-
-    Example:
-        >>> read_arguments('{"path": "."}'), read_arguments(""), read_arguments("[1]"), read_arguments(None)
-        ({'path': '.'}, '', '[1]', None)
-    """
-    if value is None or isinstance(value, dict):
-        return value
-    if not isinstance(value, str):
-        return compact(value)
-    try:
-        read = jsontext.loads(value) if value else None
-    except jsontext.InvalidJSON:
-        return value
-    return read if isinstance(read, dict) and not too_deep(read, value) else value
-
-
 def _custom(value: Any) -> str | None:
     """The input of a custom tool is free text, also when it looks like JSON."""
     return value if value is None or isinstance(value, str) else compact(value)
-
-
-def compact(value: Any) -> str:
-    """Write a value of the answer as JSON text."""
-    return jsontext.dumps(value).decode("utf-8")
 
 
 def message_texts(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -213,7 +189,7 @@ def message_texts(item: Mapping[str, Any]) -> tuple[str, str]:
     for part in content if isinstance(content, list) else []:
         if isinstance(part, dict):
             refused = part.get("type") == "refusal"
-            (refusals if refused else texts).append(_text(part.get("refusal" if refused else "text")))
+            (refusals if refused else texts).append(text_of(part.get("refusal" if refused else "text")))
     return "".join(texts), "".join(refusals)
 
 
@@ -222,7 +198,7 @@ def reasoning_text(item: Mapping[str, Any]) -> str:
     for field in ("summary", "content"):
         parts = item.get(field)
         if isinstance(parts, list):
-            texts = [_text(part.get("text")) for part in parts if isinstance(part, dict)]
+            texts = [text_of(part.get("text")) for part in parts if isinstance(part, dict)]
             if any(texts):
                 return "\n\n".join(text for text in texts if text)
     return ""
@@ -232,7 +208,3 @@ def _id(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return compact(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else compact(value)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from equitrcoder import jsontext
+from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_responses.dialect import ResponsesDialect
 from equitrcoder.wires.openai_responses.items import find_calls, message_texts
 from equitrcoder.wires.values import (
@@ -24,7 +25,6 @@ from equitrcoder.wires.values import (
     WireRequest,
 )
 
-_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_REASONING = re.compile(r"(ft:|openai/)*(gpt-[34]|chatgpt-4)|.*-chat-latest$")
 """OpenAI's models that refuse to be asked for it: "Encrypted content is not supported with this model".
 
@@ -244,13 +244,3 @@ def _json(value: Any) -> str:
         return jsontext.dumps(value).decode("utf-8")
     except RecursionError:  # nested hundreds of levels: valid on the wire, but nothing here can write it
         return "{}"
-
-
-def call_name(name: str) -> str:
-    """A tool name that hosts take back: they refuse a whole history for one name outside of `[a-zA-Z0-9_-]{1,64}`.
-
-    Example:
-        >>> call_name("read_file"), call_name("functions.read file"), call_name("")
-        ('read_file', 'functions_read_file', 'unnamed')
-    """
-    return _NOT_IN_NAME.sub("_", name)[:64] or "unnamed"

@@ -1,0 +1,60 @@
+"""Arguments, names and ids of calls, as the wires read and send them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from equitrcoder import jsontext
+from equitrcoder.records import JSON
+from equitrcoder.wires.nesting import too_deep
+
+MAX_CALLS = 10_000
+"""Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
+
+_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def read_arguments(value: Any) -> dict[str, JSON] | str | None:
+    """Read a call's arguments: the object, or the raw text where there is none (or one nested absurdly), or None.
+
+    Example:
+        >>> read_arguments('{"path": "."}'), read_arguments(""), read_arguments("[1]"), read_arguments(None)
+        ({'path': '.'}, '', '[1]', None)
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        return compact(value)
+    try:
+        read = jsontext.loads(value) if value else None
+    except jsontext.InvalidJSON:
+        return value
+    return read if isinstance(read, dict) and not too_deep(read, value) else value
+
+
+def compact(value: Any) -> str:
+    """Write a value of the answer as JSON text."""
+    return jsontext.dumps(value).decode("utf-8")
+
+
+def text_of(value: Any) -> str:
+    """A name or id: what is no string (hosts send numbers) is its JSON; nothing is nothing."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else compact(value)
+
+
+def string(value: Any) -> str:
+    """The value when it is a string, else nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def call_name(name: str) -> str:
+    """A tool name that hosts take back: they refuse a whole history for one name outside of `[a-zA-Z0-9_-]{1,64}`.
+
+    Example:
+        >>> call_name("read_file"), call_name("functions.read file"), call_name("")
+        ('read_file', 'functions_read_file', 'unnamed')
+    """
+    return _NOT_IN_NAME.sub("_", name)[:64] or "unnamed"

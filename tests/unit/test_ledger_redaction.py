@@ -35,7 +35,7 @@ def test_secrets_of_an_environment() -> None:
         "GIT_AUTHOR_NAME": "Ada Lovelace 1",
         "TOKENIZERS_PARALLELISM": "something-1",
         "PATH": "/usr/bin:/bin",
-        "PWD": "/work/repo1",
+        "PWD": "/srv/repo1",
         "HOME": "/home/ada",
     }
     assert set(secret_values(environ, ["extra-key-1", "word", ""])) == {

@@ -27,6 +27,7 @@ COMMANDS = {
     "tail": ("equitrcoder.cli.tail", "Watch a run while it goes on, also in another process."),
     "export": ("equitrcoder.cli.export", "Write runs, turns or calls as JSON, JSON Lines or CSV."),
     "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
+    "models": ("equitrcoder.cli.models", "List known models, their prices and context sizes."),
     "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
     "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),
     "completion": ("equitrcoder.cli.completion", "Print the completion script for bash, zsh or fish."),

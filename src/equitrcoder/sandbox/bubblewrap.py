@@ -74,7 +74,7 @@ class BubblewrapSandbox:
         if not status.command_ended and not result.timed_out:
             raise SandboxError(
                 f"The sandbox could not be set up: {result.output[:300].decode('utf-8', 'replace').strip()}",
-                hint="equitrcoder doctor, or --sandbox off",
+                hint="--sandbox off runs commands without walls",
             )
         return result
 

@@ -6,7 +6,6 @@
         MissingKeyError                 names the environment variable
         UnknownModelError               unknown provider or model: names the closest three
         UnpricedModelError              --budget with a model that has no known price
-        UntrustedFolderError            a repository's settings ask for what only a trusted folder may have
         MultiAgentNotReadyError         a supervisor with workers was asked for, and that comes next
       ProviderError                   provider, model, status, retry_after_s
         AuthenticationError  RateLimitError  QuotaExhaustedError  ContextTooLongError
@@ -15,7 +14,7 @@
         ToolsUnsupportedError  WireNotReadyError
       RunStopped                      carries the partial result
         BudgetExceeded  StepLimitReached  TimeLimitReached  RunCancelled  ApprovalNeeded
-      LedgerError                     JournalDamaged  IndexBusy
+      LedgerError                     IndexBusy
       SandboxError                    `--sandbox required` and there is none
       ExportError
         ToolLogError                    the tool log cannot be written: nothing was run
@@ -87,12 +86,6 @@ class UnpricedModelError(ConfigError):
     """A dollar budget was asked for and the model has no known price."""
 
     default_code = "E202"
-
-
-class UntrustedFolderError(ConfigError):
-    """A repository's own settings ask for something that only a trusted folder may have."""
-
-    default_code = "E111"
 
 
 class MultiAgentNotReadyError(ConfigError):
@@ -295,12 +288,6 @@ class LedgerError(EquitrError):
     """The ledger cannot be read or written."""
 
     default_code = "E601"
-
-
-class JournalDamaged(LedgerError):
-    """A journal's chain is broken: names the file, the entry and the place."""
-
-    default_code = "E602"
 
 
 class IndexBusy(LedgerError):

@@ -160,6 +160,20 @@ def test_budget_stops_before_the_call_that_could_pass_it(tmp_path: Path) -> None
     assert len(world.calls()) == asked
 
 
+def test_answers_without_their_tokens_count_as_much_as_was_reserved(tmp_path: Path) -> None:
+    answer = Answer(calls=[Call("list_directory", {"path": "."})], usage=None)
+    with ScriptedProvider(lambda request: answer) as provider:
+        world = _world(tmp_path, provider)
+        config = world.home / ".config" / "equitrcoder" / "config.yaml"
+        config.parent.mkdir(parents=True)
+        config.write_text("prices:\n  openai/scripted: {input: 100.0, output: 100.0}\n")
+        done = world.run("--budget", "5", "--max-turns", "20")
+    assert done.code == 5, done.err
+    (run,) = world.runs()
+    assert (run["status"], run["cost_nanousd"]) == ("budget", 0)
+    assert run["unpriced_turns"] == run["steps_taken"] > 0
+
+
 def test_an_unpriced_model_refuses_a_budget_unless_it_is_allowed(tmp_path: Path) -> None:
     with ScriptedProvider([Answer(text="ok")]) as provider:
         world = _world(tmp_path, provider)

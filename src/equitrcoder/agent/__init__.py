@@ -1,1 +1,4 @@
-"""placeholder"""
+"""One run: conversation, turns, approvals, budget, middleware, prompts.
+
+`session.Session` puts the parts together and is what the faces use; `loop.AgentRun` is the run itself.
+"""

@@ -143,6 +143,8 @@ class Accounts:
             self._bytes_since = 0
         if self._reservation is not None:
             self._reservation.spend(cost, usage)
+            if cost is None:
+                self._reservation.spend_all()
         if self._budget.take_warning():
             self._events.emit(
                 "budget.warned",

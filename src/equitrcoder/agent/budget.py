@@ -126,6 +126,10 @@ class Reservation:
         self._budget.spent_nanousd += cost_nanousd or 0
         self._budget.spent_tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
+    def spend_all(self) -> None:
+        """Count the whole amount: an answer came without its tokens, so nobody knows what it cost, at most this."""
+        self._budget.spent_nanousd += self._amount
+
     def release(self) -> None:
         """Give back what was set aside; a second time changes nothing."""
         self._budget.reserved_nanousd -= self._amount

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from equitrcoder.errors import ApprovalNeeded
+from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.records import JSON, Approval, Outcome
 from equitrcoder.tools import InvalidCall, ToolResult
 from equitrcoder.wires.values import ResultForModel
@@ -150,6 +151,7 @@ class CallRunner:
 
     def _close(self, call: RecordedCall, result: ToolResult, *, duration_ms: float | None, approval: Approval) -> None:
         cut = result.full_bytes is not None
+        kept_bytes = len(text_bytes(result.text))
         self._recorder.close_call(
             call,
             outcome=result.outcome,
@@ -160,7 +162,7 @@ class CallRunner:
             duration_ms=duration_ms,
             result_bytes=result.full_bytes,
             result_sha256=result.full_sha256,
-            truncated_to=len(result.text.encode("utf-8", "replace")) if cut else None,
+            truncated_to=kept_bytes if cut else None,
             approval=approval,
         )
         self._result.calls += 1
@@ -171,7 +173,7 @@ class CallRunner:
             tool_name=call.call.name,
             outcome=result.outcome,
             duration_ms=None if duration_ms is None else round(duration_ms, 3),
-            result_bytes=result.full_bytes if cut else len(result.text.encode("utf-8", "replace")),
+            result_bytes=result.full_bytes if cut else kept_bytes,
             truncated=cut,
             metadata=result.metadata,
             error=_error_of(result),

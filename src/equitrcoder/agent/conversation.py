@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults, ToolSpec
 
 
@@ -20,16 +21,6 @@ def mend(conversation: Conversation) -> None:
 
 def size_bytes(conversation: Conversation, tools: Sequence[ToolSpec]) -> int:
     """About how large a request with this conversation and these tools is, in bytes of UTF-8."""
-    size = text_bytes(conversation.system)
-    size += sum(text_bytes(spec.description) + text_bytes(str(spec.parameters)) for spec in tools)
-    return size + sum(text_bytes(str(message)) for message in conversation.messages)
-
-
-def text_bytes(text: str) -> int:
-    """Size of a text as it goes out: a reservation counts bytes, since some scripts have a token for every letter.
-
-    Example:
-        >>> text_bytes("abc"), text_bytes("日本")
-        (3, 6)
-    """
-    return len(text.encode("utf-8", "replace"))
+    size = len(text_bytes(conversation.system))
+    size += sum(len(text_bytes(spec.description)) + len(text_bytes(str(spec.parameters))) for spec in tools)
+    return size + sum(len(text_bytes(str(message))) for message in conversation.messages)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from equitrcoder.errors import ProviderError, RunStopped, StepLimitReached, TimeLimitReached
+from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.providers.client import ModelRequest
 from equitrcoder.records import RunStatus
 from equitrcoder.wires.values import (
@@ -25,7 +26,6 @@ from equitrcoder.wires.values import (
     UserMessage,
 )
 
-from .conversation import text_bytes
 from .ending import error_type_of, exit_code_of, sentence_of, status_of
 from .middleware import ModelMiddleware, TurnTracker, compose
 from .prompts import FAILED_MARK
@@ -213,7 +213,7 @@ class AgentRun:
 
     def _say(self, message: UserMessage | ToolResults, texts: list[str]) -> None:
         self._parts.conversation.messages.append(message)
-        self._parts.accounts.add_to_prompt(sum(map(text_bytes, texts)))
+        self._parts.accounts.add_to_prompt(sum(len(text_bytes(text)) for text in texts))
 
     def _echo(self, turn: Turn, recorded: tuple[RecordedCall, ...]) -> list[tuple[RecordedCall, str]]:
         """Append the answer to the conversation; return the calls that are ours to run, with the ids that go back."""

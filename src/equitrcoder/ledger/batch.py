@@ -96,7 +96,8 @@ class Batch:
 
     def _call_requested(self, event: dict[str, Any], offset: int, length: int) -> None:
         uid = str(event["call_uid"])
-        row = self._enter(uid, event, self.clock)
+        # All calls of an answer are in order by the time of the answer: a kill may leave some without their own entry.
+        row = self._enter(uid, event, self._outlines[uid][1] if uid in self._outlines else self.clock)
         if self._outlines.pop(uid, None) is None:  # only now: what makes no sense leaves the outline standing
             self.calls_without_turn.append(uid)
         row["requested_offset"] = offset

@@ -272,6 +272,8 @@ class Index:
         connection = self.connection
         for uid in batch.calls_without_turn:  # its turn came in an earlier piece, or was damaged
             batch.sums["calls"] += not self._knows_call(uid)
+            for (order_at,) in connection.execute("SELECT order_at FROM tool_calls WHERE call_uid = ?", (uid,)):
+                batch.new_calls[uid]["order_at"] = order_at  # as its turn said
         connection.executemany(_ENTER_CALL, [tuple(row.values()) for row in batch.new_calls.values()])
         for uid, row in batch.changed_calls.items():
             if row.get("redactions"):

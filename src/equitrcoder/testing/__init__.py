@@ -13,7 +13,18 @@ Example:
 
 from __future__ import annotations
 
-from equitrcoder.testing.script import AUTO, Answer, Call, Fault, ReceivedRequest, Reply, Script, by_turn, repeated
+from equitrcoder.testing.script import (
+    AUTO,
+    Answer,
+    Call,
+    Fault,
+    ProviderCall,
+    ReceivedRequest,
+    Reply,
+    Script,
+    by_turn,
+    repeated,
+)
 from equitrcoder.testing.server import ScriptedProvider
 from equitrcoder.wires.values import Usage
 
@@ -22,6 +33,7 @@ __all__ = [
     "Answer",
     "Call",
     "Fault",
+    "ProviderCall",
     "ReceivedRequest",
     "Reply",
     "Script",

@@ -11,7 +11,7 @@ from typing import Any
 
 from equitrcoder.testing.faults import Rendered
 from equitrcoder.testing.openai_chat import split
-from equitrcoder.testing.script import Answer, Auto, Call, ReceivedRequest
+from equitrcoder.testing.script import Answer, Auto, Call, ProviderCall, ReceivedRequest
 from equitrcoder.wires.values import Usage
 
 PATH = "/messages"
@@ -71,25 +71,66 @@ def _envelope(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
 
 def _finish(answer: Answer) -> str | None:
     if isinstance(answer.finish, Auto):
-        return "tool_use" if answer.calls else "end_turn"
+        return "tool_use" if answer.client_calls else "end_turn"
     return answer.finish
 
 
 def _blocks(answer: Answer, request: ReceivedRequest) -> Iterator[dict[str, Any]]:
     """The content blocks; what a call's block is made of stands in it under `call`."""
+    for executed in answer.late:
+        yield _result_block(executed, executed.id)
     if answer.reasoning:
         yield {"type": "thinking", "thinking": answer.reasoning, "signature": f"scripted-{request.number}"}
     if answer.text:
         yield {"type": "text", "text": answer.text}
     for place, call in enumerate(answer.calls):
-        block = {"type": "tool_use", **_id(call, request, place), "name": call.name, "input": {}}
-        yield {**block, "call": call}
+        if isinstance(call, Call):
+            block = {"type": "tool_use", **_id(call, request, place), "name": call.name, "input": {}}
+            yield {**block, "call": call}
+        else:
+            block = _executed_block(call, request, place)
+            yield block
+            if call.result is not None or call.error is not None:
+                yield _result_block(call, block.get("id"))
 
 
-def _id(call: Call, request: ReceivedRequest, place: int) -> dict[str, str]:
+def _id(call: Call | ProviderCall, request: ReceivedRequest, place: int, kind: str = "toolu") -> dict[str, str]:
     if call.id is None:
         return {}
-    return {"id": f"toolu_{request.number}_{place}" if isinstance(call.id, Auto) else call.id}
+    return {"id": f"{kind}_{request.number}_{place}" if isinstance(call.id, Auto) else call.id}
+
+
+def _executed_block(call: ProviderCall, request: ReceivedRequest, place: int) -> dict[str, Any]:
+    """A tool that the provider ran.
+
+    Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools,
+    https://platform.claude.com/docs/en/agents-and-tools/mcp-connector
+    """
+    if call.name in _SERVER_TOOLS:
+        block = {"type": "server_tool_use", **_id(call, request, place, "srvtoolu"), "name": call.name, "input": {}}
+    else:
+        own = {"type": "mcp_tool_use", **_id(call, request, place, "mcptoolu"), "name": call.name}
+        block = {**own, "server_name": "scripted", "input": {}}
+    return {**block, "call": call}
+
+
+_SERVER_TOOLS = ("web_search", "code_execution")
+
+
+def _result_block(call: ProviderCall, wire_id: Any) -> dict[str, Any]:
+    said = call.result if call.error is None else call.error
+    if call.name not in _SERVER_TOOLS:
+        told = {"tool_use_id": wire_id, "is_error": call.error is not None}
+        return {"type": "mcp_tool_result", **told, "content": [{"type": "text", "text": said}]}
+    kind = f"{call.name}_tool_result"
+    content: Any = {"type": f"{kind}_error", "error_code": said}
+    if call.error is None and call.name == "web_search":
+        found = {"type": "web_search_result", "title": said, "url": "https://example.com/"}
+        content = [{**found, "encrypted_content": "sealed", "page_age": None}]
+    elif call.error is None:
+        printed: dict[str, Any] = {"stdout": said, "stderr": "", "return_code": 0, "content": []}
+        content = {"type": "code_execution_result", **printed}
+    return {"type": kind, "tool_use_id": wire_id, "content": content}
 
 
 def _whole(block: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +140,7 @@ def _whole(block: dict[str, Any]) -> dict[str, Any]:
     return block
 
 
-def _input(call: Call) -> Any:
+def _input(call: Call | ProviderCall) -> Any:
     """The arguments; text that is no JSON object stands in the place of the object, as some hosts do it."""
     if not isinstance(call.arguments, str):
         return None if call.arguments is None else dict(call.arguments)
@@ -134,7 +175,7 @@ def _usage_object(usage: Usage) -> dict[str, Any]:
     return found
 
 
-def _arguments(call: Call) -> str | None:
+def _arguments(call: Call | ProviderCall) -> str | None:
     if call.arguments is None or isinstance(call.arguments, str):
         return call.arguments
     return json.dumps(dict(call.arguments), ensure_ascii=False)
@@ -154,9 +195,9 @@ def _events(answer: Answer, request: ReceivedRequest, *, drop_finish: bool) -> I
 
 
 def _block_events(number: int, block: dict[str, Any], answer: Answer) -> Iterator[dict[str, Any]]:
-    call: Call | None = block.pop("call", None)
+    call: Call | ProviderCall | None = block.pop("call", None)
     index: dict[str, Any] = {"index": number}
-    if call is not None and not isinstance(call.index, Auto):
+    if isinstance(call, Call) and not isinstance(call.index, Auto):
         index = {} if call.index is None else {"index": call.index}
     started = {**block, "signature": ""} if "signature" in block else dict(block)
     for field in ("text", "thinking"):
@@ -170,7 +211,7 @@ def _block_events(number: int, block: dict[str, Any], answer: Answer) -> Iterato
     yield {"type": "content_block_stop", **index}
 
 
-def _deltas(block: Mapping[str, Any], call: Call | None, answer: Answer) -> Iterator[dict[str, Any]]:
+def _deltas(block: Mapping[str, Any], call: Call | ProviderCall | None, answer: Answer) -> Iterator[dict[str, Any]]:
     if call is not None:
         for piece in split(_arguments(call) or "", call.deltas or 1):
             yield {"type": "input_json_delta", "partial_json": piece}
@@ -178,6 +219,6 @@ def _deltas(block: Mapping[str, Any], call: Call | None, answer: Answer) -> Iter
         for piece in split(block["thinking"], answer.text_deltas):
             yield {"type": "thinking_delta", "thinking": piece}
         yield {"type": "signature_delta", "signature": block["signature"]}
-    else:
+    elif block["type"] == "text":
         for piece in split(block["text"], answer.text_deltas):
             yield {"type": "text_delta", "text": piece}

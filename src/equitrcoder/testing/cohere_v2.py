@@ -25,6 +25,7 @@ def render(answer: Answer, request: ReceivedRequest, *, drop_finish: bool = Fals
 
     Text before calls is their plan, as this host writes it.
     """
+    answer.refuse_provider_calls("cohere-v2")
     if request.streaming:
         events = list(_events(answer, request))
         if not drop_finish:
@@ -62,7 +63,7 @@ def _id(request: ReceivedRequest) -> str:
 def _end(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
     finish = answer.finish
     if isinstance(finish, Auto):
-        finish = "TOOL_CALL" if answer.calls else "COMPLETE"
+        finish = "TOOL_CALL" if answer.client_calls else "COMPLETE"
     usage = _usage(answer, request)
     return {"finish_reason": finish, **({} if usage is None else {"usage": usage})}
 
@@ -80,10 +81,10 @@ def _usage(answer: Answer, request: ReceivedRequest) -> dict[str, Any] | None:
 
 def _message(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", **answer.extra}
-    if answer.text and answer.calls:
+    if answer.text and answer.client_calls:
         message["tool_plan"] = answer.text
-    if answer.calls:
-        message["tool_calls"] = [_call(call, request, place) for place, call in enumerate(answer.calls)]
+    if answer.client_calls:
+        message["tool_calls"] = [_call(call, request, place) for place, call in enumerate(answer.client_calls)]
     content = list(_content(answer))
     if content:
         message["content"] = content
@@ -93,7 +94,7 @@ def _message(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
 def _content(answer: Answer) -> Iterator[dict[str, Any]]:
     if answer.reasoning:
         yield {"type": "thinking", "thinking": answer.reasoning}
-    if answer.text is not None and not answer.calls:
+    if answer.text is not None and not answer.client_calls:
         yield {"type": "text", "text": answer.text}
 
 
@@ -115,9 +116,9 @@ def _events(answer: Answer, request: ReceivedRequest) -> Iterator[bytes]:
     yield _event("message-start", {"id": _id(request), "delta": {"message": start}})
     for index, part in enumerate(_content(answer)):
         yield from _part_events(index, part, answer.text_deltas)
-    for piece in split(answer.text or "", answer.text_deltas) if answer.calls else ():
+    for piece in split(answer.text or "", answer.text_deltas) if answer.client_calls else ():
         yield _event("tool-plan-delta", {"delta": {"message": {"tool_plan": piece}}})
-    for index, call in enumerate(answer.calls):
+    for index, call in enumerate(answer.client_calls):
         yield from _call_events(call, request, index)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from equitrcoder.testing.faults import Rendered
 from equitrcoder.testing.openai_chat import split
-from equitrcoder.testing.script import Answer, Auto, Call, ReceivedRequest
+from equitrcoder.testing.script import Answer, Auto, Call, ProviderCall, ReceivedRequest
 from equitrcoder.wires.values import Usage
 
 PATH = ":generateContent"
@@ -84,15 +84,52 @@ def _parts(answer: Answer, request: ReceivedRequest, *, streaming: bool) -> Iter
         yield {"text": text, "thought": True}
     for text in split(answer.text or "", pieces):
         yield {"text": text, **answer.extra}
+    for executed in answer.late:
+        yield _outcome(executed, executed.id)
     for place, call in enumerate(answer.calls):
+        if isinstance(call, ProviderCall):
+            yield from _executed(call, request, place)
+            continue
         signature = b64encode(f"signed-{request.number}".encode()).decode()
         yield {"functionCall": _call(call, request, place), **({} if place else {"thoughtSignature": signature})}
 
 
+def _executed(call: ProviderCall, request: ReceivedRequest, place: int) -> Iterator[dict[str, Any]]:
+    """A tool that Google ran, and what came of it.
+
+    Source: https://ai.google.dev/gemini-api/docs/tool-combination, https://ai.google.dev/api/caching#ExecutableCode
+    """
+    wire_id = f"{request.number:04}{place:04}" if isinstance(call.id, Auto) else call.id
+    given = {} if wire_id is None else {"id": wire_id}
+    if call.name == "code_execution":
+        yield {"executableCode": {**given, "language": "PYTHON", **call.arguments}}
+    else:
+        yield {"toolCall": {**given, "toolType": _tool_type(call), "args": dict(call.arguments)}}
+    if call.result is not None or call.error is not None:
+        yield _outcome(call, wire_id)
+
+
+def _outcome(call: ProviderCall, wire_id: str | Auto | None) -> dict[str, Any]:
+    given = {} if wire_id is None or isinstance(wire_id, Auto) else {"id": wire_id}
+    said = call.result if call.error is None else call.error
+    if call.name == "code_execution":
+        how = "OUTCOME_OK" if call.error is None else "OUTCOME_FAILED"
+        return {"codeExecutionResult": {**given, "outcome": how, "output": said}}
+    told = {"output" if call.error is None else "error": said}
+    return {"toolResponse": {**given, "toolType": _tool_type(call), "response": told}}
+
+
+def _tool_type(call: ProviderCall) -> str:
+    return "GOOGLE_SEARCH_WEB" if call.name == "web_search" else call.name
+
+
 def _call(call: Call, request: ReceivedRequest, place: int) -> dict[str, Any]:
     wire_id = f"{request.number:04}{place:04}" if isinstance(call.id, Auto) else call.id
-    arguments = dict(call.arguments) if isinstance(call.arguments, Mapping) else call.arguments
-    return {**({} if wire_id is None else {"id": wire_id}), "name": call.name, "args": arguments}
+    return {**({} if wire_id is None else {"id": wire_id}), "name": call.name, "args": _arguments(call)}
+
+
+def _arguments(call: Call | ProviderCall) -> Any:
+    return dict(call.arguments) if isinstance(call.arguments, Mapping) else call.arguments
 
 
 def _usage(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
@@ -101,7 +138,7 @@ def _usage(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
         return {}
     if isinstance(usage, Auto):
         said = len(answer.text or "") + len(answer.reasoning)
-        said += sum(len(call.name) + len(json.dumps(_call(call, request, 0)["args"])) for call in answer.calls)
+        said += sum(len(call.name) + len(_dumps(_arguments(call))) for call in answer.calls)
         usage = Usage(input_tokens=-(-len(request.body) // 4), output_tokens=-(-said // 4))
     return {"usageMetadata": _usage_object(usage) if isinstance(usage, Usage) else dict(usage)}
 

@@ -25,6 +25,7 @@ def render(answer: Answer, request: ReceivedRequest, *, drop_finish: bool = Fals
 
     A call's pieces, `index` and `repeat_name` mean nothing here: calls come whole. Neither does `drop_done`.
     """
+    answer.refuse_provider_calls("ollama-chat")
     end = {} if drop_finish else _end(answer, request)
     if request.streaming:
         lines = [_line(answer, request, message) for message in _pieces(answer)]
@@ -34,8 +35,8 @@ def render(answer: Answer, request: ReceivedRequest, *, drop_finish: bool = Fals
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or "", **answer.extra}
     if answer.reasoning:
         message["thinking"] = answer.reasoning
-    if answer.calls:
-        message["tool_calls"] = list(map(_call, answer.calls))
+    if answer.client_calls:
+        message["tool_calls"] = list(map(_call, answer.client_calls))
     return Rendered(content_type="application/json", events=[_line(answer, request, message, end)])
 
 
@@ -73,7 +74,11 @@ def _end(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
 def _usage(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
     usage = answer.usage
     if isinstance(usage, Auto):
-        said = len(answer.text or "") + len(answer.reasoning) + sum(len(_dumps(_call(call))) for call in answer.calls)
+        said = (
+            len(answer.text or "")
+            + len(answer.reasoning)
+            + sum(len(_dumps(_call(call))) for call in answer.client_calls)
+        )
         usage = Usage(input_tokens=-(-len(request.body) // 4), output_tokens=-(-said // 4))
     if isinstance(usage, Usage):
         return {"prompt_eval_count": usage.input_tokens or 0, "eval_count": usage.output_tokens or 0}
@@ -91,5 +96,5 @@ def _pieces(answer: Answer) -> Iterator[dict[str, Any]]:
         yield {"role": "assistant", "content": "", "thinking": piece}
     for piece in split(answer.text or "", answer.text_deltas):
         yield {"role": "assistant", "content": piece}
-    for call in answer.calls:
+    for call in answer.client_calls:
         yield {"role": "assistant", "content": "", "tool_calls": [_call(call)], **answer.extra}

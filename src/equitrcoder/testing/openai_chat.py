@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from equitrcoder.testing.faults import Rendered
-from equitrcoder.testing.script import Answer, Auto, Call, ReceivedRequest
+from equitrcoder.testing.script import Answer, Auto, Call, ProviderCall, ReceivedRequest
 from equitrcoder.wires.values import Usage
 
 PATH = "/chat/completions"
@@ -21,7 +22,15 @@ _DONE = b"data: [DONE]\n\n"
 
 
 def render(answer: Answer, request: ReceivedRequest, *, drop_finish: bool = False, drop_done: bool = False) -> Rendered:
-    """Write an answer as the request asks for it: one JSON body, or the events of a stream."""
+    """Write an answer as the request asks for it: one JSON body, or the events of a stream.
+
+    Calls of the provider's are `executed_tools`, as Groq's compound systems write them: begun in one piece of a stream,
+    done in another.
+
+    Source: https://console.groq.com/docs/compound/built-in-tools
+    """
+    if answer.late:
+        raise ValueError("on the openai-chat wire no call's result comes in a later answer")
     if request.streaming:
         chunks = list(_chunks(answer, request, drop_finish=drop_finish))
         end = [] if drop_finish or drop_done else [_DONE]
@@ -71,7 +80,7 @@ def _envelope(answer: Answer, request: ReceivedRequest, kind: str) -> dict[str, 
 
 def _finish(answer: Answer) -> str | None:
     if isinstance(answer.finish, Auto):
-        return "tool_calls" if answer.calls else "stop"
+        return "tool_calls" if answer.client_calls else "stop"
     return answer.finish
 
 
@@ -79,8 +88,10 @@ def _message(answer: Answer, request: ReceivedRequest) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, **answer.extra}
     if answer.reasoning:
         message[answer.reasoning_field] = answer.reasoning
-    if answer.calls:
-        message["tool_calls"] = [_whole_call(call, request, place) for place, call in enumerate(answer.calls)]
+    if answer.client_calls:
+        message["tool_calls"] = [_whole_call(call, request, place) for place, call in enumerate(answer.client_calls)]
+    if answer.provider_calls:
+        message["executed_tools"] = [_executed(call, place) for place, call in enumerate(answer.provider_calls)]
     return message
 
 
@@ -98,7 +109,15 @@ def _id(call: Call, request: ReceivedRequest, place: int) -> dict[str, str]:
     return {"id": f"call_{request.number}_{place}" if isinstance(call.id, Auto) else call.id}
 
 
-def _arguments(call: Call) -> str | None:
+def _executed(call: ProviderCall, place: int) -> dict[str, Any]:
+    kind = {"web_search": "search", "code_execution": "python"}.get(call.name, call.name)
+    begun = {"index": place, "type": kind, "arguments": _arguments(call)}
+    if call.error is not None:
+        return {**begun, "output": "", "error": call.error}
+    return begun if call.result is None else {**begun, "output": call.result}
+
+
+def _arguments(call: Call | ProviderCall) -> str | None:
     if call.arguments is None or isinstance(call.arguments, str):
         return call.arguments
     return json.dumps(dict(call.arguments), ensure_ascii=False)
@@ -156,9 +175,12 @@ def _deltas(answer: Answer, request: ReceivedRequest) -> Iterator[dict[str, Any]
     if answer.reasoning:
         for piece in split(answer.reasoning, answer.text_deltas):
             yield {answer.reasoning_field: piece}
+    for place, executed in enumerate(answer.provider_calls):
+        yield {"executed_tools": [_executed(replace(executed, result=None, error=None), place)]}
+        yield {"executed_tools": [_executed(executed, place)]}
     for piece in split(answer.text or "", answer.text_deltas):
         yield {"content": piece}
-    for place, call in enumerate(answer.calls):
+    for place, call in enumerate(answer.client_calls):
         for call_piece in _call_pieces(call, request, place):
             yield {"tool_calls": [call_piece]}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from equitrcoder.testing.faults import Rendered
 from equitrcoder.testing.openai_chat import split
-from equitrcoder.testing.script import Answer, Auto, Call, ReceivedRequest
+from equitrcoder.testing.script import Answer, Auto, Call, ProviderCall, ReceivedRequest
 from equitrcoder.wires.values import Usage
 
 PATH = "/responses"
@@ -124,8 +124,12 @@ def _response(answer: Answer, request: ReceivedRequest, status: str | None) -> d
     }
 
 
-def _items(answer: Answer, request: ReceivedRequest) -> Iterator[tuple[int | None, dict[str, Any], Call | None]]:
+def _items(
+    answer: Answer, request: ReceivedRequest
+) -> Iterator[tuple[int | None, dict[str, Any], Call | ProviderCall | None]]:
     """The output items: the index that each says it has, the item when it is done, and the call in it."""
+    if answer.late:
+        raise ValueError("on the openai-responses wire no call's result comes in a later answer")
     place = 0
     if answer.reasoning:
         summary = [{"type": "summary_text", "text": answer.reasoning}]
@@ -137,9 +141,54 @@ def _items(answer: Answer, request: ReceivedRequest) -> Iterator[tuple[int | Non
         message = {"id": f"msg_{request.number}", "type": "message", "role": "assistant", "status": "completed"}
         yield place, {**message, "content": [part], **answer.extra}, None
         place += 1
+    agent = request.path.partition("?")[0].endswith(AGENT_PATH)
     for number, call in enumerate(answer.calls):
+        if isinstance(call, ProviderCall):
+            write = _agent_item if agent else _executed_item
+            yield place + number, write(call, f"{request.number}_{number}"), call
+            continue
         said = place + number if isinstance(call.index, Auto) else call.index
         yield said, _call_item(call, request, number), call
+
+
+def _executed_item(call: ProviderCall, number: str) -> dict[str, Any]:
+    """A tool that the provider ran; one that a search or a page gave has no result on this wire.
+
+    Source: https://platform.openai.com/docs/api-reference/responses/object
+    """
+    done = {"status": "completed" if call.error is None else "failed"}
+    match call.name:
+        case "web_search":
+            return {
+                **_own("web_search_call", "ws", call, number),
+                **done,
+                "action": {"type": "search", **call.arguments},
+            }
+        case "code_execution":
+            outputs = None if call.result is None else [{"type": "logs", "logs": call.result}]
+            ran = {"code": call.arguments.get("code"), "container_id": "cntr_scripted", "outputs": outputs}
+            return {**_own("code_interpreter_call", "ci", call, number), **done, **ran}
+    asked = {"server_label": "scripted", "name": call.name, "arguments": _arguments(call)}
+    if call.awaits_approval:
+        return {**_own("mcp_approval_request", "mcpr", call, number), **asked}
+    told = {"output": call.result if call.error is None else None, "error": call.error}
+    return {**_own("mcp_call", "mcp", call, number), **done, **asked, **told}
+
+
+def _agent_item(call: ProviderCall, number: str) -> dict[str, Any]:
+    """A tool that Perplexity ran. Source: https://docs.perplexity.ai/docs/agent-api/openai-compatibility"""
+    match call.name:
+        case "web_search":
+            found = {"id": 1, "title": call.result, "url": "https://example.com/", "snippet": call.result}
+            return {"type": "search_results", "queries": [call.arguments.get("query")], "results": [found]}
+        case "code_execution":
+            ran = {"code": call.arguments.get("code"), "language": "python"}
+            return {"type": "sandbox_results", **ran, "results": [{"stdout": call.result, "stderr": ""}]}
+    raise ValueError("on Perplexity's wire the calls of the provider are web_search and code_execution")
+
+
+def _own(kind: str, prefix: str, call: ProviderCall, number: str) -> dict[str, Any]:
+    return {"id": f"{prefix}_{number}" if isinstance(call.id, Auto) else call.id, "type": kind}
 
 
 def _call_item(call: Call, request: ReceivedRequest, number: int) -> dict[str, Any]:
@@ -154,7 +203,7 @@ def _call_item(call: Call, request: ReceivedRequest, number: int) -> dict[str, A
     }
 
 
-def _arguments(call: Call) -> str | None:
+def _arguments(call: Call | ProviderCall) -> str | None:
     if call.arguments is None or isinstance(call.arguments, str):
         return call.arguments
     return json.dumps(dict(call.arguments), ensure_ascii=False)
@@ -199,12 +248,14 @@ def _events(answer: Answer, request: ReceivedRequest, *, drop_finish: bool) -> I
 
 
 def _item_events(
-    index: dict[str, int], item: dict[str, Any], call: Call | None, answer: Answer
+    index: dict[str, int], item: dict[str, Any], call: Call | ProviderCall | None, answer: Answer
 ) -> Iterator[dict[str, Any]]:
-    place = {**index, "item_id": item["id"]}
+    place = {**index, "item_id": item.get("id")}
     yield {"type": "response.output_item.added", **index, "item": _begun(item)}
-    if call is not None:
+    if isinstance(call, Call):
         yield from _call_events(place, item, call)
+    elif call is not None:
+        yield from _executed_events(place, item, call)
     elif item["type"] == "message":
         yield from _message_events({**place, "content_index": 0}, item["content"][0], answer)
     else:
@@ -218,10 +269,48 @@ def _item_events(
 def _begun(item: dict[str, Any]) -> dict[str, Any]:
     """An item before its pieces."""
     empty: dict[str, Any] = {"status": "in_progress"} if "status" in item else {}
-    for field, nothing in (("arguments", ""), ("content", []), ("summary", []), ("encrypted_content", "")):
+    for field, nothing in _BEFORE:
         if item.get(field) is not None:
             empty[field] = nothing
     return {**item, **empty}
+
+
+_BEFORE: tuple[tuple[str, Any], ...] = (
+    ("arguments", ""),
+    ("content", []),
+    ("summary", []),
+    ("encrypted_content", ""),
+    ("code", ""),
+    ("output", None),
+    ("outputs", None),
+    ("error", None),
+)
+"""Fields of an item, and what they are before their pieces have come."""
+
+
+def _executed_events(place: dict[str, Any], item: dict[str, Any], call: ProviderCall) -> Iterator[dict[str, Any]]:
+    kind = f"response.{item['type']}"
+    ended = "completed" if call.error is None else "failed"
+    match item["type"]:
+        case "web_search_call":
+            steps = ["in_progress", "searching", "completed"]
+        case "code_interpreter_call":
+            yield {"type": f"{kind}.in_progress", **place}
+            code = str(item["code"] or "")
+            for piece in split(code, call.deltas):
+                yield {"type": f"{kind}_code.delta", **place, "delta": piece}
+            yield {"type": f"{kind}_code.done", **place, "code": code}
+            steps = ["interpreting", "completed"]
+        case "mcp_call":
+            yield {"type": f"{kind}.in_progress", **place}
+            for piece in split(item["arguments"], call.deltas):
+                yield {"type": f"{kind}_arguments.delta", **place, "delta": piece}
+            yield {"type": f"{kind}_arguments.done", **place, "arguments": item["arguments"]}
+            steps = [ended]
+        case _:
+            steps = []  # an approval that is asked for, and what Perplexity ran, come whole
+    for step in steps:
+        yield {"type": f"{kind}.{step}", **place}
 
 
 def _message_events(place: dict[str, Any], part: dict[str, Any], answer: Answer) -> Iterator[dict[str, Any]]:

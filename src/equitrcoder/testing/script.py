@@ -45,6 +45,31 @@ class Call:
     """In streams: every piece repeats id and name, as some hosts do."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderCall:
+    """One call in an answer that the provider ran itself, written as the wire writes such calls (docs/testing.md).
+
+    Example:
+        >>> ProviderCall("web_search", {"query": "ulid"}, result="26 characters").deltas
+        2
+    """
+
+    name: str
+    """`web_search` and `code_execution` are the provider's own tools, whatever its wire calls them; any other name is a
+    tool of an MCP server (Messages, Responses), or a type of tool as the wire names it (Gemini, Groq)."""
+    arguments: Mapping[str, JSON] = field(default_factory=dict)
+    """`{"query": …}` of a search, `{"code": …}` of code."""
+    result: str | None = ""
+    """What came of it; None: nothing yet (see `Answer.late`)."""
+    error: str | None = None
+    """How it failed, in place of a result."""
+    id: str | Auto | None = AUTO
+    awaits_approval: bool = False
+    """On the Responses wire: it did not run, because it waits for an approval (`mcp_approval_request`)."""
+    deltas: int = 2
+    """In streams: how many pieces the arguments come in, where the wire cuts them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One answer of the scripted model.
@@ -56,7 +81,9 @@ class Answer:
 
     text: str | None = None
     """None: null without streaming, no text piece with it."""
-    calls: Sequence[Call] = ()
+    calls: Sequence[Call | ProviderCall] = ()
+    late: Sequence[ProviderCall] = ()
+    """Calls of an earlier answer whose results come now, before anything else; their ids are given."""
     usage: Usage | Mapping[str, Any] | Auto | None = AUTO
     """AUTO: estimated from the lengths (a token for four bytes). A mapping: the wire's own object. None: not told."""
     reasoning: str = ""
@@ -72,6 +99,25 @@ class Answer:
     """Some hosts say `reasoning`."""
     extra: Mapping[str, JSON] = field(default_factory=dict)
     """Further fields of the message (in streams: of the first piece)."""
+
+    @property
+    def client_calls(self) -> list[Call]:
+        """The calls that are not the provider's own."""
+        return [call for call in self.calls if isinstance(call, Call)]
+
+    @property
+    def provider_calls(self) -> list[ProviderCall]:
+        """The calls that the provider ran itself."""
+        return [call for call in self.calls if isinstance(call, ProviderCall)]
+
+    def refuse_provider_calls(self, wire: str) -> None:
+        """Say that a wire has none.
+
+        Raises:
+            ValueError: The answer has some, or results that come late.
+        """
+        if self.provider_calls or self.late:
+            raise ValueError(f"the {wire} wire has no calls that the provider runs itself")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-from equitrcoder.testing.script import Answer, Call, Fault, Reply, Script, by_turn, repeated
+from equitrcoder.testing.script import Answer, Call, Fault, ProviderCall, Reply, Script, by_turn, repeated
 from equitrcoder.wires.values import Usage
 
 _ORDERS = ("arrival", "turn", "repeat")
@@ -77,16 +77,29 @@ def _answer(value: Any, where: str) -> Answer:
     if "calls" in options:
         calls = _list(options["calls"], f"{where}.calls")
         options["calls"] = [_call(call, f"{where}.calls[{place}]") for place, call in enumerate(calls)]
+    if "late" in options:
+        late = _list(options["late"], f"{where}.late")
+        options["late"] = [_provider_call(call, f"{where}.late[{place}]") for place, call in enumerate(late)]
     if "usage" in options:
         options["usage"] = _usage(options["usage"], f"{where}.usage")
     return Answer(**options)
 
 
-def _call(value: Any, where: str) -> Call:
+def _call(value: Any, where: str) -> Call | ProviderCall:
+    if isinstance(value, dict) and "provider_call" in value:
+        _check(value, {"provider_call"}, where)
+        return _provider_call(value["provider_call"], f"{where}.provider_call")
     _check(value, {field.name for field in fields(Call)}, where)
     if "name" not in value:
         raise ScriptFileError(f"{where}: a call needs a name")
     return Call(**value)
+
+
+def _provider_call(value: Any, where: str) -> ProviderCall:
+    _check(value, {field.name for field in fields(ProviderCall)}, where)
+    if "name" not in value:
+        raise ScriptFileError(f"{where}: a call needs a name")
+    return ProviderCall(**value)
 
 
 def _usage(value: Any, where: str) -> Usage | Mapping[str, Any] | None:

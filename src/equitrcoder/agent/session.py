@@ -244,6 +244,7 @@ class Session:
             previous_run_id=previous_run_id,
             attempt=attempt,
             system=self._conversation.system,
+            wire=choice.provider.wire,
             settings={
                 "model": choice.model,
                 "approve": self.approve,

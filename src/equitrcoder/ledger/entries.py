@@ -13,6 +13,9 @@ from equitrcoder.ledger.encoding import text_bytes
 if TYPE_CHECKING:
     from equitrcoder.ledger.redaction import Redactor
 
+_MESSAGES = ("native", "further")
+"""Fields that hold messages of the provider."""
+
 OTHERWISE = "otherwise"
 """Set in fields that are not quite what was written: the index then reads the journal."""
 
@@ -67,14 +70,14 @@ def _compose_carefully(
     """The same where something may have to be redacted, or is no ordinary JSON."""
     fields[OTHERWISE] = True
     short = {name: value for name, value in fields.items() if name not in long and name != OTHERWISE}
-    pieces = {name: redactor.piece(value, native=name == "native") for name, value in long.items()}
+    pieces = {name: redactor.piece(value, native=name in _MESSAGES) for name, value in long.items()}
     counts: dict[str, int] = {}
     for piece in pieces.values():
         for rule, count in piece.redactions.items():
             counts[rule] = counts.get(rule, 0) + count
     if counts:
         short["redactions"] = counts
-    if "native" in pieces and pieces["native"].redactions:
+    if any(pieces[name].redactions for name in _MESSAGES if name in pieces):
         short["replay"] = "altered"
     if not all(piece.plain for piece in pieces.values()):
         short["exact"] = True  # readers take the slow way for it, which keeps every digit

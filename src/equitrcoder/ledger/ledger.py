@@ -89,6 +89,7 @@ class Ledger:
         agent_name: str = "single",
         attempt: int = 1,
         system: str = "",
+        wire: str | None = None,
         settings: Mapping[str, JSON] = {},
     ) -> RunRecorder:
         """Open a run's journal, lock it, register it. Nothing of the run may happen before this returns.
@@ -97,6 +98,7 @@ class Ledger:
             session_id: None: a new session.
             parent_run_id: The supervisor's run, for a worker.
             previous_run_id: The attempt before this one, for a resumed run.
+            wire: The message format in which answers come: by it the calls in the stored messages can be read again.
 
         Raises:
             LedgerError: The state directory cannot be written.
@@ -118,6 +120,8 @@ class Ledger:
             "system": system,
             "process_id": os.getpid(),
         }
+        if wire is not None:
+            fields["wire"] = wire
         journal, written = self._open_journal(run_id, fields, settings)
         recorder = RunRecorder(
             run_id,

@@ -175,7 +175,10 @@ class RunRecorder:
             "model_answered": turn.model_answered,
             "response_id": turn.response_id,
         }
-        self._append(b"turn", fields, {"native": turn.native})
+        long: dict[str, Any] = {"native": turn.native}
+        if turn.further:
+            long["further"] = list(turn.further)
+        self._append(b"turn", fields, long)
 
     def _number(self, calls: tuple[WireCall, ...], step: int) -> tuple[RecordedCall, ...]:
         with self._guard:

@@ -15,6 +15,9 @@ from equitrcoder.records import JSON
 
 CallKind: TypeAlias = Literal["client", "provider-executed"]
 
+Pending: TypeAlias = Literal["result", "approval"]
+"""What a call of the provider's still waits for: its result, in a later answer, or an approval of ours."""
+
 StopKind: TypeAlias = Literal["end", "calls", "length", "filtered", "refusal", "paused", "unknown"]
 """Why an answer ended, in one vocabulary for all wires. Calls in the answer decide before any finish word does."""
 
@@ -36,6 +39,18 @@ class WireCall:
     """What the provider reported for a call it ran itself; None when it reported nothing or the call is ours to run."""
     error: str | None = None
     """The provider's error for a call it ran itself."""
+    pending: Pending | None = None
+    """What a call of the provider's waits for; None: nothing, and for every call that is ours to run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateResult:
+    """What came of a call that an earlier answer of the provider's left open."""
+
+    id: str | None
+    """The call's id; None where the wire gave none: then it is the last open call without one."""
+    result: JSON = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,8 @@ class Turn:
     refusal: str | None = None
     calls: tuple[WireCall, ...] = ()
     """In the order of the answer, those that the provider ran itself included."""
+    late_results: tuple[LateResult, ...] = ()
+    """Of calls of earlier answers, in the order in which they came."""
     usage: Usage = Usage()
     finish: str | None = None
     """The provider's own word."""
@@ -68,6 +85,8 @@ class Turn:
     response_id: str | None = None
     native: dict[str, Any] = field(default_factory=dict)
     """The provider's own message, verbatim, for the next request; never edited in place."""
+    further: tuple[dict[str, Any], ...] = ()
+    """Messages of further choices, where there are any. They do not go back; they are kept because their calls count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +133,8 @@ class AssistantMessage:
 
     text: str
     calls: tuple[EchoedCall, ...] = ()
-    """The calls that we run, in order; those that the provider ran stand in `native` only."""
+    """The calls that we answer, in order: those that we run, and those for which the provider asks our approval. Those
+    that the provider ran stand in `native` only."""
     native: dict[str, Any] | None = None
     origin: str = ""
     """Name of the provider row that `native` came from."""

@@ -13,7 +13,7 @@ from equitrcoder.wires.arguments import string
 from equitrcoder.wires.gemini_generate.calls import found_calls
 from equitrcoder.wires.gemini_generate.fields import pick, word
 from equitrcoder.wires.gemini_generate.usage import read_usage
-from equitrcoder.wires.values import StopKind, Turn, WireCall
+from equitrcoder.wires.values import LateResult, StopKind, Turn, WireCall
 
 FINISHES = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
 """Numbers that stand for finish words in every version; above 5 Gemini and Vertex count differently."""
@@ -72,7 +72,7 @@ def read_turn(
     """
     first = candidates[0] if candidates else Candidate({"role": "model", "parts": []}, None, "")
     text, reasoning = _texts(first.content["parts"])
-    calls = _calls(candidates)
+    calls, late = _calls(candidates)
     blocked = "" if candidates else block_of(feedback)
     stop: StopKind = "refusal" if blocked else _stop(first.finish, calls)
     return Turn(
@@ -80,18 +80,22 @@ def read_turn(
         reasoning=reasoning,
         refusal=_refusal(first, feedback, blocked, stop),
         calls=calls,
+        late_results=late,
         usage=read_usage(usage),
         finish=blocked or first.finish,
         stop=stop,
         model_answered=string(model) or None,
         response_id=string(response_id) or None,
         native=first.content,
+        further=tuple(candidate.content for candidate in candidates[1:]),
     )
 
 
-def _calls(candidates: Sequence[Candidate]) -> tuple[WireCall, ...]:
-    found = [call for candidate in candidates for call in found_calls(candidate.content["parts"])]
-    return tuple(call.wire_call(index) for index, call in enumerate(found))
+def _calls(candidates: Sequence[Candidate]) -> tuple[tuple[WireCall, ...], tuple[LateResult, ...]]:
+    found = [found_calls(candidate.content["parts"]) for candidate in candidates]
+    calls = [call for each in found for call in each.calls]
+    late = tuple(result for each in found for result in each.late)
+    return tuple(call.wire_call(index) for index, call in enumerate(calls)), late
 
 
 def _texts(parts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

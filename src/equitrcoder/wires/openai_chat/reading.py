@@ -73,6 +73,7 @@ def read_turn(
         model_answered=_word(model),
         response_id=_word(response_id),
         native=message,
+        further=tuple(choice.message for choice in choices[1:]),
     )
 
 

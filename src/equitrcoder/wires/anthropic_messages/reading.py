@@ -12,7 +12,7 @@ from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
 from equitrcoder.wires.anthropic_messages.usage import read_usage
 from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string, text_of
-from equitrcoder.wires.values import CallKind, StopKind, Turn, WireCall
+from equitrcoder.wires.values import CallKind, LateResult, StopKind, Turn, WireCall
 
 MAX_BLOCKS = 20_000
 
@@ -54,13 +54,15 @@ def read_message(message: Mapping[str, Any], *, usage: Any = None) -> Turn:
         BadResponseError: A block is no object, or there are too many.
     """
     content = checked_blocks(message.get("content"))
-    calls = tuple(_calls(content))
+    results = _results(content)
+    calls = tuple(_calls(content, results))
     finish = _word(message.get("stop_reason"))
     return Turn(
         text="".join(string(block.get("text")) for block in content if block.get("type") == "text"),
         reasoning="".join(string(block.get("thinking")) for block in content if block.get("type") == "thinking"),
         refusal=_refusal(message, finish),
         calls=calls,
+        late_results=tuple(_late(calls, results)),
         usage=read_usage(usage),
         finish=finish,
         stop=_stop(finish, calls),
@@ -109,12 +111,25 @@ def result_id(block: Mapping[str, Any]) -> str | None:
     return wire_id if isinstance(kind, str) and kind.endswith("tool_result") and isinstance(wire_id, str) else None
 
 
-def _calls(content: Sequence[dict[str, Any]]) -> Iterator[WireCall]:
+def _results(content: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The blocks with what came of the provider's calls, by the id of the call."""
     results: dict[str, dict[str, Any]] = {}
     for block in content:
         answered = result_id(block)
         if answered is not None:
             results.setdefault(answered, block)
+    return results
+
+
+def _late(calls: Sequence[WireCall], results: Mapping[str, dict[str, Any]]) -> Iterator[LateResult]:
+    """The results whose calls stand in an earlier answer: a paused one, or one that waited for calls of ours."""
+    here = {call.id for call in calls} if results else set()
+    for wire_id, block in results.items():
+        if wire_id not in here:
+            yield LateResult(id=wire_id, result=block.get("content"), error=_error_of(block))
+
+
+def _calls(content: Sequence[dict[str, Any]], results: Mapping[str, dict[str, Any]]) -> Iterator[WireCall]:
     for index, entry in enumerate(call_entries(content)):
         if index >= MAX_CALLS:
             raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
@@ -127,6 +142,7 @@ def _calls(content: Sequence[dict[str, Any]]) -> Iterator[WireCall]:
             index=index,
             result=None if result is None else result.get("content"),
             error=None if result is None else _error_of(result),
+            pending="result" if result is None and entry.kind == "provider-executed" and entry.id else None,
         )
 
 

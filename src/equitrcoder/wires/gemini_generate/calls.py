@@ -5,14 +5,14 @@ Source: https://ai.google.dev/api/caching#Part
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
 from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, text_of
 from equitrcoder.wires.gemini_generate.fields import pick, word
-from equitrcoder.wires.values import CallKind, WireCall
+from equitrcoder.wires.values import CallKind, LateResult, Pending, WireCall
 
 CODE = "code_execution"
 """The name of a call that runs code at Google; the part itself has none."""
@@ -24,7 +24,7 @@ _OUTCOMES = {0: "OUTCOME_UNSPECIFIED", 1: "OUTCOME_OK", 2: "OUTCOME_FAILED", 3: 
 class FoundCall:
     """One call, and where it stands."""
 
-    __slots__ = ("arguments", "error", "id", "kind", "name", "place", "result")
+    __slots__ = ("arguments", "error", "id", "kind", "name", "pending", "place", "result")
 
     def __init__(self, place: int, name: str, arguments: Any, wire_id: Any, kind: CallKind = "client") -> None:
         self.place = place
@@ -35,6 +35,7 @@ class FoundCall:
         self.kind = kind
         self.result: JSON = None
         self.error: str | None = None
+        self.pending: Pending | None = None if kind == "client" else "result"
 
     def wire_call(self, index: int) -> WireCall:
         """The call as everything above knows it."""
@@ -46,10 +47,19 @@ class FoundCall:
             index=index,
             result=self.result,
             error=self.error,
+            pending=self.pending,
         )
 
 
-def found_calls(parts: Sequence[Mapping[str, Any]]) -> list[FoundCall]:
+class FoundCalls(NamedTuple):
+    """What `found_calls` found."""
+
+    calls: list[FoundCall]
+    late: list[LateResult]
+    """What came of calls of earlier answers."""
+
+
+def found_calls(parts: Sequence[Mapping[str, Any]]) -> FoundCalls:
     """The calls of one message in order, those that Google ran itself with what came of them.
 
     A `functionCall` without name, id and arguments is none.
@@ -58,15 +68,16 @@ def found_calls(parts: Sequence[Mapping[str, Any]]) -> list[FoundCall]:
         BadResponseError: A call is no object, or there are more than `MAX_CALLS`.
     """
     calls: list[FoundCall] = []
+    late: list[LateResult] = []
     running: dict[str, list[FoundCall]] = {"executableCode": [], "toolCall": []}
     for place, part in enumerate(parts):
         call = _client_call(place, part) or _executed(place, part, running)
         if call is not None:
             calls.append(call)
-        _take_result(part, running)
+        late.extend(_take_results(part, running))
         if len(calls) > MAX_CALLS:
             raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
-    return calls
+    return FoundCalls(calls, late)
 
 
 def call_body(part: Mapping[str, Any], field: str = "functionCall") -> Mapping[str, Any] | None:
@@ -109,20 +120,26 @@ def _executed(place: int, part: Mapping[str, Any], running: dict[str, list[Found
     return call
 
 
-def _take_result(part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> None:
+def _take_results(part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> Iterator[LateResult]:
+    """Give the calls in `running` what the part says came of them; yield what came of calls that are not there."""
     outcome = call_body(part, "codeExecutionResult")
     if outcome is not None:
-        call = _answered(running["executableCode"], outcome.get("id"))
-        if call is not None:
-            how = word(outcome.get("outcome"), _OUTCOMES)
-            call.result = {**{key: value for key, value in outcome.items() if key != "id"}, "outcome": how}
-            if how not in ("OUTCOME_OK", "OUTCOME_UNSPECIFIED", ""):
-                call.error = how
+        how = word(outcome.get("outcome"), _OUTCOMES)
+        result = {**{key: value for key, value in outcome.items() if key != "id"}, "outcome": how}
+        error = how if how not in ("OUTCOME_OK", "OUTCOME_UNSPECIFIED", "") else None
+        yield from _settle(running["executableCode"], outcome, result, error)
     response = call_body(part, "toolResponse")
     if response is not None:
-        call = _answered(running["toolCall"], response.get("id"))
-        if call is not None:
-            call.result = response.get("response", {})
+        yield from _settle(running["toolCall"], response, response.get("response", {}), None)
+
+
+def _settle(running: list[FoundCall], body: Mapping[str, Any], result: JSON, error: str | None) -> Iterator[LateResult]:
+    call = _answered(running, body.get("id"))
+    if call is None:
+        wire_id = body.get("id")
+        yield LateResult(id=None if wire_id is None else text_of(wire_id), result=result, error=error)
+    else:
+        call.result, call.error, call.pending = result, error, None
 
 
 def _answered(running: list[FoundCall], wire_id: Any) -> FoundCall | None:

@@ -125,7 +125,7 @@ class _Echo:
 
     def _native(self, native: list[dict[str, Any]], calls: dict[int, EchoedCall]) -> list[dict[str, Any]]:
         """The parts one by one as they came; calls with the ids and arguments that the agent uses."""
-        places = {found.place: index for index, found in enumerate(found_calls(native))}
+        places = {found.place: index for index, found in enumerate(found_calls(native).calls)}
         parts = []
         for place, part in enumerate(native):
             index = places.get(place)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from equitrcoder.records import JSON
 from equitrcoder.wires.arguments import compact, read_arguments, text_of
-from equitrcoder.wires.values import CallKind, WireCall
+from equitrcoder.wires.values import CallKind, LateResult, Pending, WireCall
 
 MAX_ITEMS = 10_000
 """Output items of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
@@ -66,6 +66,17 @@ def find_calls(output: Sequence[Any]) -> Iterator[CallItem]:
         if call is not None:
             yield CallItem(item, call)
             index += 1
+
+
+def late_results(output: Sequence[Any], calls: Sequence[WireCall]) -> Iterator[LateResult]:
+    """What came of calls that stand in an earlier answer: outputs whose call is not among the items."""
+    here: set[str | None] | None = None
+    for item in output:
+        if isinstance(item, dict) and text_of(item.get("type")).endswith("_output"):
+            here = {call.id for call in calls} if here is None else here
+            wire_id = item.get("call_id")
+            if isinstance(wire_id, str) and wire_id and wire_id not in here:
+                yield LateResult(id=wire_id, result=_result_in(item), error=_error(item))
 
 
 class _Outputs:
@@ -132,10 +143,14 @@ def _client_call(item: dict[str, Any], name: str, arguments: Any, outputs: _Outp
     kind: CallKind = "client"
     if output is not None or _hosted(item):
         kind = "provider-executed"
-    result = (
-        next((output[field] for field in _RESULT_FIELDS if output.get(field) is not None), None) if output else None
-    )
-    return WireCall(name=name, arguments=arguments, id=_id(item.get("call_id")), kind=kind, index=index, result=result)
+    wire_id = _id(item.get("call_id"))
+    pending: Pending | None = "result" if kind == "provider-executed" and output is None and wire_id else None
+    result = None if output is None else _result_in(output)
+    return WireCall(name=name, arguments=arguments, id=wire_id, kind=kind, index=index, result=result, pending=pending)
+
+
+def _result_in(output: Mapping[str, Any]) -> JSON:
+    return next((output[field] for field in _RESULT_FIELDS if output.get(field) is not None), None)
 
 
 def _hosted(item: Mapping[str, Any]) -> bool:
@@ -156,6 +171,7 @@ def _executed_call(item: Mapping[str, Any], name: str, arguments: Any, result: J
         index=index,
         result=result,
         error=_error(item),
+        pending="approval" if item.get("type") == "mcp_approval_request" else None,
     )
 
 

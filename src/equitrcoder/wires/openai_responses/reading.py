@@ -11,7 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError
-from equitrcoder.wires.openai_responses.items import MAX_ITEMS, find_calls, message_texts, reasoning_text
+from equitrcoder.wires.openai_responses.items import (
+    MAX_ITEMS,
+    find_calls,
+    late_results,
+    message_texts,
+    reasoning_text,
+)
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
 _STOPS: dict[str, StopKind] = {
@@ -42,6 +48,7 @@ def read_turn(output: Sequence[Any], response: Mapping[str, Any]) -> Turn:
         reasoning=_paragraphs(thought),
         refusal=refusal or None,
         calls=calls,
+        late_results=tuple(late_results(output, calls)),
         usage=read_usage(response.get("usage")),
         finish=finish,
         stop=_stop(finish, response.get("incomplete_details"), calls, refusal),

@@ -122,7 +122,7 @@ class _Input:
         own = message.origin == self._origin and isinstance(output, list)
         items = self._echo(message, output or []) if own else _rebuilt(message)
         for item in items:
-            wire_id = item.get("call_id")
+            wire_id = item.get("id" if item.get("type") == _APPROVAL else "call_id")
             if isinstance(wire_id, str):
                 self._calls[wire_id] = item
             yield item
@@ -139,9 +139,10 @@ class _Input:
         whole = len(kept) == len(said)
         for item in kept:
             call = calls.get(id(item))
-            if call is not None and call.kind == "client":
-                if call.index in echoed:
-                    yield self._call(item, echoed[call.index], whole=whole)
+            if call is not None and call.index in echoed:
+                yield self._call(item, echoed[call.index], whole=whole)
+            elif call is not None and call.kind == "client":
+                continue
             elif self._dialect.echo_items == "all":
                 yield _plain(item, whole=whole)
             elif item.get("type") == "message":
@@ -163,6 +164,8 @@ class _Input:
             return {**_function_call(call, item.get("arguments")), **signature}
         if kind == "function_call":
             return {**_plain(item, whole=whole), **_function_call(call, item.get("arguments"))}
+        if kind == _APPROVAL:
+            return {**_plain(item, whole=whole), "id": call.wire_id}
         if kind in _OWN_RESULTS:
             return {**_plain(item, whole=whole), "call_id": call.wire_id}
         return _function_call(call)
@@ -180,17 +183,22 @@ class _Input:
         return out
 
 
+_APPROVAL = "mcp_approval_request"
+
 _OWN_RESULTS = {
     "custom_tool_call": "custom_tool_call_output",
     "local_shell_call": "local_shell_call_output",
     "shell_call": "shell_call_output",
     "apply_patch_call": "apply_patch_call_output",
+    _APPROVAL: "mcp_approval_response",
 }
 """Calls whose result is an item of its own kind. The others go back as function calls: we have only text to tell."""
 
 
 def _own_result(kind: str, result: ResultForModel) -> dict[str, Any]:
     match kind:
+        case "mcp_approval_response":  # what we answer is always a refusal
+            return {"approval_request_id": result.wire_id, "approve": False, "reason": result.text}
         case "local_shell_call_output":
             return {"id": result.wire_id, "output": result.text}
         case "shell_call_output":

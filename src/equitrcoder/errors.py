@@ -14,6 +14,7 @@
         ToolsUnsupportedError  WireNotReadyError
       RunStopped                      carries the partial result
         BudgetExceeded  StepLimitReached  TimeLimitReached  RunCancelled  ApprovalNeeded
+        MiddlewareError                 a middleware of the caller's raised: names it
       LedgerError                     IndexBusy
       SandboxError                    `--sandbox required` and there is none
       ExportError
@@ -282,6 +283,13 @@ class ApprovalNeeded(RunStopped):
 
     default_code = "E401"
     exit_code = 7
+
+
+class MiddlewareError(RunStopped):
+    """A middleware of the caller's own raised, or returned what it must not; the original is `__cause__`."""
+
+    default_code = "E207"
+    exit_code = 1
 
 
 class LedgerError(EquitrError):

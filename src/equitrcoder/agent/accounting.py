@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from equitrcoder.wires.values import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
     from equitrcoder.pricing import Price
     from equitrcoder.providers.client import FailedAttempt, ModelResponse
-    from equitrcoder.records import ToolKind
+    from equitrcoder.records import JSON, Outcome, ToolKind
     from equitrcoder.wires.values import Turn
 
     from .budget import Budget, Reservation
@@ -51,6 +53,8 @@ class Accounts:
         self._bytes_since = prompt_bytes
         self._reservation: Reservation | None = None
         self._attempt = 1
+        self._at_provider: list[RecordedCall] = []
+        """Calls that the provider runs and whose results come in a later answer."""
 
     def add_to_prompt(self, size_bytes: int) -> None:
         """Say how much the next prompt has grown since the last answer."""
@@ -68,7 +72,7 @@ class Accounts:
     def record_answer(self, response: ModelResponse) -> tuple[RecordedCall, ...]:
         """Write one answer to the ledger, then count it and tell of it."""
         self._result.steps_taken += 1
-        cost = self._cost(response.turn.usage)
+        cost = self._cost(response.turn.usage) if response.attempts else 0  # none: no provider was asked
         recorded = self._recorder.record_turn(
             response.turn,
             step=self._result.steps_taken,
@@ -81,6 +85,9 @@ class Accounts:
         )
         self._count(response.turn, cost)
         self._tell(response, cost, len(recorded))
+        for call in [call for call in self._at_provider if call.call.pending is None]:
+            self._at_provider.remove(call)
+            self._tell_provider_call(call)
         for call in recorded:
             self._announce(call)
         return recorded
@@ -186,13 +193,37 @@ class Accounts:
             arguments_raw=wire_call.arguments if isinstance(wire_call.arguments, str) else None,
             executed_by="provider" if by_provider else "client",
         )
-        if by_provider:
-            self._close_provider_call(call)
+        if wire_call.pending == "result":
+            self._at_provider.append(call)
+        elif by_provider and wire_call.pending is None:
+            self._tell_provider_call(call)
 
-    def _close_provider_call(self, call: RecordedCall) -> None:
+    def drop_calls(self, calls: Iterable[RecordedCall]) -> None:
+        """Close the calls of an answer that a middleware did not go on with: nobody runs them."""
+        for call in calls:
+            if call.call.kind == "client" or call.call.pending == "approval":
+                why = "a middleware went on with another answer"
+                self._close_unfinished(call, "cancelled", "not_taken", why)
+
+    def close_provider_calls(self) -> None:
+        """Close what the provider left open; for the end of the run."""
+        while self._at_provider:
+            why = "the run ended before the provider told a result"
+            self._close_unfinished(self._at_provider.pop(0), "unknown", "run_ended", why)
+
+    def _close_unfinished(self, call: RecordedCall, outcome: Outcome, error_type: str, message: str) -> None:
+        self._recorder.close_call(call, outcome=outcome, error_type=error_type, error_message=message)
+        self._tell_closed(call, outcome, {"type": error_type, "message": message})
+
+    def _tell_provider_call(self, call: RecordedCall) -> None:
         """Count and tell what became of a call that the provider ran; `record_turn` has closed it in the ledger."""
-        failed, reported = call.call.error is not None, call.call.result is not None
-        outcome = "failed" if failed else "success" if reported else "unknown"
+        error = call.call.error
+        if error is not None:
+            self._tell_closed(call, "failed", {"type": "provider_reported", "message": error})
+        else:
+            self._tell_closed(call, "unknown" if call.call.result is None else "success", None)
+
+    def _tell_closed(self, call: RecordedCall, outcome: Outcome, error: dict[str, JSON] | None) -> None:
         self._result.calls += 1
         self._result.failed_calls += outcome != "success"
         self._events.emit(
@@ -204,5 +235,5 @@ class Accounts:
             result_bytes=None,
             truncated=False,
             metadata={},
-            error={"type": "provider_reported", "message": call.call.error} if failed else None,
+            error=error,
         )

@@ -78,6 +78,8 @@ class CallRunner:
 
     async def _run(self, call: RecordedCall, wire_id: str) -> ResultForModel:
         approval: Approval = "auto"
+        if call.call.pending == "approval":
+            return self._settle(call, wire_id, _not_at_the_provider(), duration_ms=None, approval="denied")
         try:
             valid = self._toolbox.validate(call.call.name, call.call.arguments)
         except InvalidCall as error:
@@ -192,6 +194,12 @@ def _denied(answer: ApprovalAnswer | None) -> ToolResult:
     reason = answer.reason if answer and answer.reason else "no reason was given"
     who = answer.by if answer else "the user"
     return _refused("denied", "denied", f"This call was denied by {who}: {reason}. Nothing was done.")
+
+
+def _not_at_the_provider() -> ToolResult:
+    """The answer to a provider that asks whether it may run a tool, of an MCP server say: nobody here watches that."""
+    reason = "tools that run at the provider and ask for approval are never approved. Nothing was done; go on without"
+    return _refused("denied", "denied", f"This call was denied by equitrcoder: {reason}.")
 
 
 def _mark_changed(result: ToolResult, valid: ValidCall) -> None:

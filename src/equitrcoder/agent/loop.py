@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from equitrcoder.errors import ProviderError, RunStopped, StepLimitReached, TimeLimitReached
@@ -27,7 +27,7 @@ from equitrcoder.wires.values import (
 )
 
 from .ending import error_type_of, exit_code_of, sentence_of, status_of
-from .middleware import ModelMiddleware, TurnTracker, compose
+from .middleware import ModelFunction, ModelMiddleware, TurnTracker, compose
 from .prompts import FAILED_MARK
 from .result import CheckResult, RunResult
 
@@ -85,9 +85,8 @@ class AgentRun:
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
         self.result = parts.result
-        self._tracker = TurnTracker(parts.accounts.record_answer)
-        tracking = [self._tracker.middleware] if parts.choice.provider.capture == "middleware" else []
-        self._model = compose(self._ask_provider, [*parts.middleware, *tracking])
+        self._tracker = TurnTracker(parts.accounts.record_answer, parts.accounts.drop_calls)
+        self._one_request = asyncio.Lock()
         self._seen_ids = {
             call.wire_id
             for message in parts.conversation.messages
@@ -135,6 +134,7 @@ class AgentRun:
             ) from None
 
     async def _work(self, task: str) -> RunStatus:
+        self._model = self._model_function()
         self._parts.recorder.message(role="user", text=task)
         if not self._parts.goes_on:
             self._say(UserMessage(text=task), [task])
@@ -157,27 +157,44 @@ class AgentRun:
     async def _next_turn(self) -> tuple[Turn, tuple[RecordedCall, ...]]:
         parts = self._parts
         self._check_turns_left()
-        reservation = parts.accounts.reserve(parts.limits.output_limit_tokens)
         self._partial_text.clear()
-        try:
-            options = RequestOptions(
-                model=parts.choice.model,
-                stream=parts.stream,
-                output_limit_tokens=reservation.output_limit_tokens,
-                reasoning_effort=parts.reasoning_effort,
-            )
-            response = await self._model(
-                ModelRequest(conversation=parts.conversation, tools=parts.toolbox.specs, options=options)
-            )
-            if parts.choice.provider.capture == "native":
-                self._tracker.record(response)
-        finally:
-            reservation.release()
-        return response.turn, self._tracker.take_calls()
+        options = RequestOptions(
+            model=parts.choice.model,
+            stream=parts.stream,
+            output_limit_tokens=parts.limits.output_limit_tokens,
+            reasoning_effort=parts.reasoning_effort,
+        )
+        response = await self._model(
+            ModelRequest(conversation=parts.conversation, tools=parts.toolbox.specs, options=options)
+        )
+        return response.turn, self._tracker.take(response)
+
+    def _model_function(self) -> ModelFunction:
+        """The caller's middleware around the limits, around the tracking where the row has it, around the request."""
+        ask: ModelFunction = self._ask_provider
+        if self._parts.choice.provider.capture == "middleware":
+            ask = self._tracker.middleware(ask)
+        return compose(self._within_limits(ask), self._parts.middleware)
+
+    def _within_limits(self, call_next: ModelFunction) -> ModelFunction:
+        """A middleware that reserves what each request may cost; one at a time, also when somebody asks for more."""
+
+        async def ask(request: ModelRequest) -> ModelResponse:
+            async with self._one_request:
+                self._check_turns_left()
+                reservation = self._parts.accounts.reserve(request.options.output_limit_tokens)
+                self._partial_text.clear()
+                try:
+                    options = replace(request.options, output_limit_tokens=reservation.output_limit_tokens)
+                    return await call_next(replace(request, options=options))
+                finally:
+                    reservation.release()
+
+        return ask
 
     async def _ask_provider(self, request: ModelRequest) -> ModelResponse:
         try:
-            return await self._parts.client.ask(
+            response = await self._parts.client.ask(
                 request,
                 on_delta=self._note_delta,
                 on_failed_attempt=self._note_failed_attempt,
@@ -186,6 +203,9 @@ class AgentRun:
         except asyncio.CancelledError:
             self._parts.accounts.record_cancelled_request()
             raise
+        if self._parts.choice.provider.capture == "native":
+            self._tracker.record(response)
+        return response
 
     def _note_delta(self, delta: Delta) -> None:
         if delta.kind == "text":
@@ -216,8 +236,9 @@ class AgentRun:
         self._parts.accounts.add_to_prompt(sum(len(text_bytes(text)) for text in texts))
 
     def _echo(self, turn: Turn, recorded: tuple[RecordedCall, ...]) -> list[tuple[RecordedCall, str]]:
-        """Append the answer to the conversation; return the calls that are ours to run, with the ids that go back."""
-        calls = [(call, self._wire_id(call)) for call in recorded if call.call.kind == "client"]
+        """Append the answer to the conversation; return the calls that are ours to answer, with their ids in it."""
+        ours = [call for call in recorded if call.call.kind == "client" or call.call.pending == "approval"]
+        calls = [(call, self._wire_id(call)) for call in ours]
         echoed = tuple(
             EchoedCall(
                 wire_id=wire_id,
@@ -284,6 +305,7 @@ class AgentRun:
             result.error = sentence_of(error)
         if not result.response:
             result.response = "".join(self._partial_text)
+        self._parts.accounts.close_provider_calls()
         self._parts.recorder.finish(
             status=status, response=result.response or None, error=result.error, error_type=error_type_of(error)
         )

@@ -1,19 +1,25 @@
 """Middleware around the model call, and the one place where an answer enters the ledger.
 
 A middleware takes the next model function and returns another. The innermost one, for rows whose capture is
-`middleware`, is the tracking middleware; for `native` rows the loop hands the answer to the same tracker.
+`middleware`, is the tracking middleware; for `native` rows what asks the provider hands the answer to the same tracker.
+How to write one: docs/middleware.md.
 
 Source: DESIGN.md section 4 (capture); the second seed, "For OpenAI-Compatible Providers: ModelMiddleware".
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from equitrcoder.errors import EquitrError, MiddlewareError
+from equitrcoder.providers.client import ModelRequest, ModelResponse
+from equitrcoder.wires.values import Usage
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RecordedCall
-    from equitrcoder.providers.client import ModelRequest, ModelResponse
+    from equitrcoder.wires.values import Turn
 
 ModelFunction: TypeAlias = "Callable[[ModelRequest], Awaitable[ModelResponse]]"
 """Asks a model once and returns its answer; raises ProviderError."""
@@ -32,22 +38,79 @@ Example:
 
 
 def compose(ask: ModelFunction, middleware: Sequence[ModelMiddleware]) -> ModelFunction:
-    """Wrap `ask` so that the first middleware of the list is the outermost."""
-    for wrap in reversed(middleware):
-        ask = wrap(ask)
+    """Wrap `ask` so that the first middleware of the list is the outermost.
+
+    Our own errors, those of the provider and of a limit among them, pass through all of them as they are.
+
+    Raises:
+        MiddlewareError: One raised anything else, or returned no function; in the function: no `ModelResponse`.
+    """
+    for place in range(len(middleware), 0, -1):
+        ask = _guarded(middleware[place - 1], place, ask)
     return ask
 
 
+def _guarded(wrap: ModelMiddleware, place: int, call_next: ModelFunction) -> ModelFunction:
+    name = f"The middleware {getattr(wrap, '__qualname__', type(wrap).__qualname__)} (number {place} of the list)"
+    try:
+        inner = wrap(call_next)
+    except EquitrError:
+        raise
+    except Exception as error:
+        raise _told(name, error) from error
+    if not callable(inner):
+        raise MiddlewareError(
+            f"{name} returned {_shown(inner)} and no function.",
+            hint="return an async function that takes a ModelRequest (docs/middleware.md)",
+        )
+
+    async def ask(request: ModelRequest) -> ModelResponse:
+        try:
+            response = await inner(request)
+        except EquitrError:
+            raise
+        except Exception as error:
+            raise _told(name, error) from error
+        if not isinstance(response, ModelResponse):
+            raise MiddlewareError(
+                f"{name} gave back {_shown(response)} and no ModelResponse.",
+                hint="return what call_next gave (docs/middleware.md)",
+            )
+        return response
+
+    return ask
+
+
+def _told(name: str, error: Exception) -> MiddlewareError:
+    return MiddlewareError(
+        f"{name} raised {type(error).__name__}: {error}", hint="mend it, or leave it out: middleware=[…]"
+    )
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
+
+
 class TurnTracker:
-    """Records each answer exactly once and keeps the calls that stand in the ledger for it.
+    """Records each answer exactly once, and knows which calls in the ledger belong to the one that is gone on with.
+
+    A middleware may ask several times for one turn, or not at all: every answer of the provider is recorded as it
+    comes, and what a middleware gives in place of one (out of a cache, or changed) is an answer of its own that took no
+    request and cost nothing.
 
     Args:
         record: Writes an answer to the ledger; returns its recorded calls, in the order of the answer.
+        drop: Closes the calls of an answer that is not gone on with.
     """
 
-    def __init__(self, record: Callable[[ModelResponse], tuple[RecordedCall, ...]]) -> None:
+    def __init__(
+        self,
+        record: Callable[[ModelResponse], tuple[RecordedCall, ...]],
+        drop: Callable[[Iterable[RecordedCall]], None],
+    ) -> None:
         self._record = record
-        self._calls: tuple[RecordedCall, ...] | None = None
+        self._drop = drop
+        self._answers: list[tuple[Turn, tuple[RecordedCall, ...]]] = []
 
     def middleware(self, call_next: ModelFunction) -> ModelFunction:
         """The tracking `ModelMiddleware`."""
@@ -60,12 +123,19 @@ class TurnTracker:
         return ask
 
     def record(self, response: ModelResponse) -> None:
-        """Write one answer to the ledger."""
-        self._calls = self._record(response)
+        """Write one answer of the provider to the ledger."""
+        self._answers.append((response.turn, self._record(response)))
 
-    def take_calls(self) -> tuple[RecordedCall, ...]:
-        """The recorded calls of the last answer; each answer's are given out once."""
-        if self._calls is None:
-            raise RuntimeError("an answer reached the agent without being recorded")
-        calls, self._calls = self._calls, None
-        return calls
+    def take(self, response: ModelResponse) -> tuple[RecordedCall, ...]:
+        """The recorded calls of the answer that the run goes on with; those of the others since the last are closed."""
+        answers, self._answers = self._answers, []
+        taken: tuple[RecordedCall, ...] | None = None
+        for turn, calls in answers:
+            if turn is response.turn:
+                taken = calls
+            else:
+                self._drop(calls)
+        if taken is not None:
+            return taken
+        made = replace(response.turn, usage=Usage())
+        return self._record(replace(response, turn=made, duration_ms=0.0, time_to_first_byte_ms=None, attempts=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from equitrcoder.ledger.journal import Journal, Written
     from equitrcoder.ledger.redaction import Redactor
     from equitrcoder.records import JSON, Approval, Outcome, RunStatus, SandboxLevel, ToolKind
-    from equitrcoder.wires.values import Turn, WireCall
+    from equitrcoder.wires.values import LateResult, Turn, WireCall
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -137,7 +138,9 @@ class RunRecorder:
     ) -> tuple[RecordedCall, ...]:
         """Record a model's answer and, one entry each, the calls that it asks for. Once per answer.
 
-        Calls that the provider ran itself are closed at once: success, failed, or unknown when it did not report.
+        Calls that the provider ran itself are closed at once: success, failed, or unknown when it did not report. One
+        that it left open (`WireCall.pending`) stays so until a later answer tells its result: its `RecordedCall.call`
+        has that then, and is pending no more. At the end of the run it is unknown.
 
         Args:
             tool_kinds: Kind of each tool by name; others are functions.
@@ -157,6 +160,8 @@ class RunRecorder:
             cost_nanousd=cost_nanousd,
             price_version=price_version,
         )
+        for late in turn.late_results:
+            self._take_late(late)
         for call in calls:
             self._request(call, tool_kinds)
         return calls
@@ -205,8 +210,16 @@ class RunRecorder:
         fields["step"] = call.step
         name = "arguments_raw" if isinstance(asked, str) else "arguments"
         self._append(b"call_requested", fields, {name: asked})
-        if call.call.kind == "provider-executed":
+        if call.call.kind == "provider-executed" and call.call.pending is None:
             self._close_provider_call(call)
+
+    def _take_late(self, late: LateResult) -> None:
+        """Close the newest open call that a result belongs to. One that no open call waits for changes nothing."""
+        for call in reversed(list(self._requested.values())):
+            if call.call.pending == "result" and call.call.id == late.id:
+                call.call = replace(call.call, result=late.result, error=late.error, pending=None)
+                self._close_provider_call(call)
+                return
 
     def _close_provider_call(self, call: RecordedCall) -> None:
         wire_call = call.call
@@ -309,7 +322,8 @@ class RunRecorder:
         error_type: str | None = None,
         reported: Mapping[str, JSON] | None = None,
     ) -> None:
-        """End the run: calls still open are closed as cancelled, the lock is released. A second time does nothing.
+        """End the run: calls still open are closed as cancelled, those that the provider runs as unknown, the lock is
+        released. A second time does nothing.
 
         Args:
             reported: Of a run that the agent did not make (`AgentRuns`), what somebody else counted and comes before
@@ -321,8 +335,9 @@ class RunRecorder:
             self._finished = True
         still_open = [*self._running.values(), *self._requested.values()]
         for call in still_open:
+            outcome: Outcome = "unknown" if call.call.pending == "result" else "cancelled"
             with contextlib.suppress(LedgerError):  # its own thread was faster
-                self.close_call(call, outcome="cancelled", error_type="run_ended")
+                self.close_call(call, outcome=outcome, error_type="run_ended")
         fields: dict[str, Any] = {"status": status, "response": response, "error": error, "error_type": error_type}
         if self.journal.lost:
             fields["entries_lost"] = self.journal.lost

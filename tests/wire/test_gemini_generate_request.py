@@ -22,7 +22,11 @@ from equitrcoder.wires.values import (
 )
 from tests.wire.gemini_bodies import GEMINI, after, answer, both, call, sent, text
 
-TOOL = ToolSpec(name="read_file", description="Read.", parameters={"type": "object", "additionalProperties": False})
+TOOL = ToolSpec(
+    name="read_file",
+    description="Read.",
+    parameters={"type": "object", "properties": {}, "additionalProperties": False},
+)
 HELLO = Conversation(system="Be brief.", messages=[UserMessage(text="Hi")])
 
 

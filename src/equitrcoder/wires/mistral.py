@@ -29,7 +29,7 @@ NO_ID = "null"
 AFTER_RESULTS = "I have read the results."
 """Said for the model between tool results and words of the user, which are refused directly after them."""
 
-_FOREIGN_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "refusal")
+_FOREIGN_FIELDS = frozenset({"reasoning_content", "reasoning", "reasoning_details", "refusal"})
 
 
 def request(
@@ -61,7 +61,10 @@ def _accepted(messages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if message["role"] == "user" and role == "tool":
             yield {"role": "assistant", "content": AFTER_RESULTS}
         role = message["role"]
-        yield {key: value for key, value in message.items() if key not in _FOREIGN_FIELDS}
+        if _FOREIGN_FIELDS.isdisjoint(message):
+            yield message
+        else:
+            yield {key: value for key, value in message.items() if key not in _FOREIGN_FIELDS}
 
 
 def read_response(body: bytes, *, status: int = 200) -> Turn:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from equitrcoder.errors import ProviderError
 from equitrcoder.wires.anthropic_messages.reading import call_entries, checked_blocks, result_id
@@ -29,23 +31,42 @@ def messages_of(conversation: Conversation, origin: str) -> list[dict[str, Any]]
 
     `origin` is the row's name: its own answers go back as they came, others are rebuilt from text and calls.
     """
+    forms_of = conversation.forms.of
+    forms = forms_of(("anthropic-messages", origin), conversation.messages, lambda: lambda each: _form(each, origin))
+    spoken = [form for form in forms if form.blocks]
+    if not spoken or spoken[0].role != "user":
+        spoken.insert(0, _Form("user", _text("(continued)"), _text("(continued)")))
     merged: list[dict[str, Any]] = []
-    for message in conversation.messages:
-        role, blocks = _blocks(message, origin)
-        if not blocks:
-            continue
-        if merged and merged[-1]["role"] == role:
-            merged[-1]["content"] += blocks
+    for role, group in groupby(spoken, key=itemgetter(0)):
+        neighbours = list(group)
+        settled = neighbours[-1] is not spoken[-1]
+        if len(neighbours) == 1:
+            content = neighbours[0].settled if settled else neighbours[0].blocks
         else:
-            merged.append({"role": role, "content": blocks})
-    if not merged or merged[0]["role"] != "user":
-        merged.insert(0, {"role": "user", "content": [{"type": "text", "text": "(continued)"}]})
-    for place, message_sent in enumerate(merged):
-        if message_sent["role"] == "user":
-            message_sent["content"].sort(key=lambda block: block["type"] != "tool_result")
-        elif place + 1 < len(merged):
-            message_sent["content"] = _answered(message_sent["content"])
-    return [message_sent for message_sent in merged if message_sent["content"]]
+            content = [block for form in neighbours for block in form.blocks]
+            content = _ordered(role, content) if settled or role == "user" else content
+        if content:
+            merged.append({"role": role, "content": content})
+    return merged
+
+
+class _Form(NamedTuple):
+    role: str
+    blocks: list[dict[str, Any]]
+    settled: list[dict[str, Any]]
+    """The blocks once another message follows."""
+
+
+def _form(message: Message, origin: str) -> _Form:
+    role, blocks = _blocks(message, origin)
+    return _Form(role, blocks, _ordered(role, blocks))
+
+
+def _ordered(role: str, content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks of one message of this role as they stand when the next one follows: a user's results first."""
+    if role == "assistant":
+        return _answered(content)
+    return sorted(content, key=lambda block: block["type"] != "tool_result")
 
 
 def _blocks(message: Message, origin: str) -> tuple[str, list[dict[str, Any]]]:

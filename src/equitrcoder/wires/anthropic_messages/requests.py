@@ -10,6 +10,7 @@ from typing import Any
 
 from equitrcoder.wires.anthropic_messages.dialect import MessagesDialect, model_traits
 from equitrcoder.wires.anthropic_messages.history import messages_of
+from equitrcoder.wires.schemas import EVERY_HOST, fitted, property_names
 from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, ToolSpec, WireRequest
 
 USUAL_OUTPUT_TOKENS = 32_000
@@ -19,6 +20,7 @@ UNSTREAMED_OUTPUT_TOKENS = 16_384
 _BUDGETS = {"low": 4096, "medium": 8192, "high": 16_384, "xhigh": 24_576, "max": 32_000}
 _SMALLEST_BUDGET = 1024
 _CACHED = {"type": "ephemeral"}
+SCHEMA_RULES = (*EVERY_HOST, property_names("[a-zA-Z0-9_.-]{1,64}"))
 
 
 def request(
@@ -67,7 +69,7 @@ def request(
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+    return {"name": tool.name, "description": tool.description, "input_schema": fitted(tool.parameters, SCHEMA_RULES)}
 
 
 def _output_limit(options: RequestOptions, dialect: MessagesDialect) -> int:
@@ -125,9 +127,8 @@ def _mark(body: dict[str, Any]) -> None:
 
     Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
     """
-    for key in ("tools", "system"):
-        if body.get(key):
-            body[key][-1]["cache_control"] = _CACHED
-    users = [message for message in body["messages"] if message["role"] == "user"]
-    for message in users[-2:]:
-        message["content"][-1]["cache_control"] = _CACHED
+    users = [message for message in body["messages"][-4:] if message["role"] == "user"]
+    for holder, key in ((body, "tools"), (body, "system"), *((message, "content") for message in users[-2:])):
+        if holder.get(key):  # lists and blocks may be shared with the next request, which has other marks
+            *before, last = holder[key]
+            holder[key] = [*before, {**last, "cache_control": _CACHED}]

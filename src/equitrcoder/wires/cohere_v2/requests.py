@@ -11,6 +11,7 @@ from typing import Any
 from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_chat.reading import client_calls
+from equitrcoder.wires.schemas import fitted
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
@@ -41,7 +42,7 @@ def request(
         >>> request(hello, [], RequestOptions(model="m", stream=False), origin="cohere").body
         {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': False}
     """
-    body: dict[str, Any] = {"model": options.model, "messages": list(_messages(conversation, origin))}
+    body: dict[str, Any] = {"model": options.model, "messages": _messages(conversation, origin)}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     body["stream"] = options.stream
@@ -53,16 +54,17 @@ def request(
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
-    parameters = tool.parameters or {"type": "object", "properties": {}}  # required here
-    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    function = {"name": tool.name, "description": tool.description, "parameters": fitted(tool.parameters)}
     return {"type": "function", "function": function}
 
 
-def _messages(conversation: Conversation, origin: str) -> Iterator[dict[str, Any]]:
-    if conversation.system:
-        yield {"role": "system", "content": conversation.system}
-    for message in conversation.messages:
-        yield from _message(message, origin)
+def _messages(conversation: Conversation, origin: str) -> list[dict[str, Any]]:
+    def build(message: Message) -> tuple[dict[str, Any], ...]:
+        return tuple(_message(message, origin))
+
+    forms = conversation.forms.of(("cohere-v2", origin), conversation.messages, lambda: build)
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    return system + [each for form in forms for each in form]
 
 
 def _message(message: Message, origin: str) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ Source: https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +14,20 @@ from equitrcoder.wires.gemini_generate.calls import found_calls
 from equitrcoder.wires.gemini_generate.dialect import GeminiDialect
 from equitrcoder.wires.gemini_generate.fields import pick
 from equitrcoder.wires.gemini_generate.thinking import needs_signatures, thinking_config
+from equitrcoder.wires.schemas import (
+    EVERY_HOST,
+    const_as_enum,
+    fitted,
+    known_required,
+    only,
+    property_names,
+    typed_enums,
+)
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
     EchoedCall,
+    Message,
     RequestOptions,
     ResultForModel,
     ToolResults,
@@ -30,6 +40,22 @@ FOREIGN_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """`skip_thought_signature_validator` in base64: stands for the signature of a call that another model made.
 
 Source: https://ai.google.dev/gemini-api/docs/thought-signatures
+"""
+
+SCHEMA_RULES = (
+    *EVERY_HOST,
+    const_as_enum,
+    typed_enums,
+    only(
+        *("type", "title", "description", "enum", "items", "prefixItems", "minItems", "maxItems", "minimum", "maximum"),
+        *("anyOf", "properties", "additionalProperties", "required"),
+    ),
+    property_names("[a-zA-Z_][a-zA-Z0-9_]{0,63}"),
+    known_required,
+)
+"""What `parametersJsonSchema` is known to take.
+
+Source: https://ai.google.dev/gemini-api/docs/structured-output#json-schema-support; design/providers.md section 1.4
 """
 
 _NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_.:-]")
@@ -55,7 +81,9 @@ def request(
         ('/models/gemini-x:generateContent', [{'role': 'user', 'parts': [{'text': 'Hi'}]}])
     """
     dialect = dialect or GeminiDialect()
-    body: dict[str, Any] = {"contents": list(_contents(conversation, options.model, origin))}
+    owner = ("gemini-generate", options.model, origin)
+    forms = conversation.forms.of(owner, conversation.messages, lambda: _Contents(options.model, origin).content)
+    body: dict[str, Any] = {"contents": [content for content in forms if content is not None]}
     if conversation.system:
         body["systemInstruction"] = {"parts": [{"text": conversation.system}]}
     if tools:
@@ -80,25 +108,31 @@ def _path(options: RequestOptions) -> str:
 
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:
-    """`parametersJsonSchema` takes plain JSON Schema; `parameters` only a part of OpenAPI's."""
-    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
+    """`parametersJsonSchema` takes much of JSON Schema; `parameters` only a part of OpenAPI's."""
+    parameters = fitted(tool.parameters, SCHEMA_RULES)
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": parameters}
 
 
-def _contents(conversation: Conversation, model: str, origin: str) -> Iterator[dict[str, Any]]:
-    given: dict[str, str] = {}  # ids of the newest answer's calls that Google gave: only those go back
-    for message in conversation.messages:
+class _Contents:
+    """Writes the contents of messages in order."""
+
+    def __init__(self, model: str, origin: str) -> None:
+        self._model = model
+        self._origin = origin
+        self._given: dict[str, str] = {}  # ids of the newest answer's calls that Google gave: only those go back
+
+    def content(self, message: Message) -> dict[str, Any] | None:
+        """None for a message that says nothing: an empty content is refused."""
         if isinstance(message, UserMessage):
-            yield {"role": "user", "parts": [{"text": message.text}]}
-        elif isinstance(message, ToolResults):
-            if message.results:
-                yield {"role": "user", "parts": [_result(result, given) for result in message.results]}
-        else:
-            native = message.native if message.origin == origin else None
-            parts = native.get("parts") if native is not None else None
-            echoed = _Echo(message, parts if isinstance(parts, list) else None, model)
-            given = echoed.given
-            if echoed.parts:  # an empty content is refused
-                yield {"role": "model", "parts": echoed.parts}
+            return {"role": "user", "parts": [{"text": message.text}]}
+        if isinstance(message, ToolResults):
+            parts = [_result(result, self._given) for result in message.results]
+            return {"role": "user", "parts": parts} if parts else None
+        native = message.native if message.origin == self._origin else None
+        received = native.get("parts") if native is not None else None
+        echoed = _Echo(message, received if isinstance(received, list) else None, self._model)
+        self._given = echoed.given
+        return {"role": "model", "parts": echoed.parts} if echoed.parts else None
 
 
 def _result(result: ResultForModel, given: Mapping[str, str]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ Source: https://docs.ollama.com/api/chat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.wires.ollama_chat.dialect import OllamaDialect
 from equitrcoder.wires.openai_chat.reading import client_calls
+from equitrcoder.wires.schemas import EVERY_HOST, const_as_enum, fitted
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
@@ -23,6 +24,11 @@ from equitrcoder.wires.values import (
     WireRequest,
 )
 
+SCHEMA_RULES = (*EVERY_HOST, const_as_enum)
+"""Ollama reads a tool's parameters into fields of its own: what it has none for is lost without a word.
+
+Source: https://github.com/ollama/ollama/blob/main/api/types.go (ToolProperty)
+"""
 _THINK: Mapping[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "high", "max": "high"}
 """Efforts that the wire has no word for, and what is sent for them; others go out as they are."""
 
@@ -42,7 +48,7 @@ def request(
         >>> request(hello, [], RequestOptions(model="m", output_limit_tokens=9), origin="ollama").body["options"]
         {'num_ctx': 32768, 'num_predict': 9}
     """
-    body: dict[str, Any] = {"model": options.model, "messages": list(_messages(conversation, origin))}
+    body: dict[str, Any] = {"model": options.model, "messages": _messages(conversation, origin)}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     body["stream"] = options.stream  # without it the server streams
@@ -62,18 +68,25 @@ def _limits(options: RequestOptions, dialect: OllamaDialect) -> dict[str, int]:
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    parameters = fitted(tool.parameters, SCHEMA_RULES)
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 
 
-def _messages(conversation: Conversation, origin: str) -> Iterator[dict[str, Any]]:
-    if conversation.system:
-        yield {"role": "system", "content": conversation.system}
-    given_ids: set[str] = set()  # ids that the server gave to the calls of the message before: only those go back
-    for message in conversation.messages:
-        if isinstance(message, AssistantMessage):
-            given_ids = set()
-        yield from _message(message, origin, given_ids)
+def _messages(conversation: Conversation, origin: str) -> list[dict[str, Any]]:
+    def builder() -> Callable[[Message], tuple[dict[str, Any], ...]]:
+        given_ids: set[str] = set()  # ids that the server gave to the calls of the message before: only those go back
+
+        def build(message: Message) -> tuple[dict[str, Any], ...]:
+            if isinstance(message, AssistantMessage):
+                given_ids.clear()
+            return tuple(_message(message, origin, given_ids))
+
+        return build
+
+    forms = conversation.forms.of(("ollama-chat", origin), conversation.messages, builder)
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    return system + [each for form in forms for each in form]
 
 
 def _message(message: Message, origin: str, given_ids: set[str]) -> Iterator[dict[str, Any]]:

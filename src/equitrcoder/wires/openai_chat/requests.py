@@ -13,6 +13,7 @@ from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_chat.dialect import ChatDialect
 from equitrcoder.wires.openai_chat.reading import CallEntry, client_calls
+from equitrcoder.wires.schemas import EVERY_HOST, fitted, plain_patterns
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
@@ -29,6 +30,8 @@ _REASONING_FIELDS = frozenset({"reasoning_content", "reasoning", "reasoning_deta
 _OWN_FIELDS = frozenset({"role", "content", "tool_calls", "function_call"})  # built by hand below
 _ANSWER_ONLY = frozenset({"annotations", "audio", "executed_tools", "channel", "provider_metadata", "token_id"})
 """Fields that hosts put into answers and that mean nothing, or are refused, in a request."""
+
+SCHEMA_RULES = (*EVERY_HOST, plain_patterns)
 
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 
@@ -50,7 +53,7 @@ def request(
         >>> request(hello, [], RequestOptions(model="m", stream=False), ChatDialect(), origin="local").body["messages"]
         [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'Hi'}]
     """
-    body: dict[str, Any] = {"model": options.model, "messages": list(_messages(conversation, dialect, origin))}
+    body: dict[str, Any] = {"model": options.model, "messages": _messages(conversation, dialect, origin)}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
         if dialect.parallel_calls and options.parallel_calls != dialect.parallel_default:
@@ -68,15 +71,18 @@ def request(
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    parameters = fitted(tool.parameters, SCHEMA_RULES)
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 
 
-def _messages(conversation: Conversation, dialect: ChatDialect, origin: str) -> Iterator[dict[str, Any]]:
-    if conversation.system:
-        yield {"role": "system", "content": conversation.system}
-    for message in conversation.messages:
-        yield from _message(message, dialect, origin)
+def _messages(conversation: Conversation, dialect: ChatDialect, origin: str) -> list[dict[str, Any]]:
+    def build(message: Message) -> tuple[dict[str, Any], ...]:
+        return tuple(_message(message, dialect, origin))
+
+    forms = conversation.forms.of(("openai-chat", dialect, origin), conversation.messages, lambda: build)
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    return system + [each for form in forms for each in form]
 
 
 def _message(message: Message, dialect: ChatDialect, origin: str) -> Iterator[dict[str, Any]]:

@@ -13,10 +13,12 @@ from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
 from equitrcoder.wires.openai_responses.dialect import ResponsesDialect
 from equitrcoder.wires.openai_responses.items import find_calls, message_texts
+from equitrcoder.wires.schemas import fitted
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
     EchoedCall,
+    Message,
     RequestOptions,
     ResultForModel,
     ToolResults,
@@ -57,7 +59,9 @@ def request(
     body: dict[str, Any] = {"model": options.model}
     if conversation.system:
         body["instructions"] = conversation.system
-    body["input"] = _Input(dialect, origin).items(conversation)
+    owner = ("openai-responses", dialect, origin)
+    forms = conversation.forms.of(owner, conversation.messages, lambda: _Input(dialect, origin).items)
+    body["input"] = [item for form in forms for item in form]
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
         if dialect.parallel_calls and not options.parallel_calls:
@@ -80,7 +84,7 @@ def request(
 def _tool(tool: ToolSpec) -> dict[str, Any]:
     """A tool; strict would be the default here, and our schemas are not written in its subset."""
     told = {"type": "function", "name": tool.name, "description": tool.description}
-    return {**told, "parameters": tool.parameters, "strict": False}
+    return {**told, "parameters": fitted(tool.parameters), "strict": False}
 
 
 def cache_key(conversation: Conversation) -> str:
@@ -99,23 +103,19 @@ def cache_key(conversation: Conversation) -> str:
 
 
 class _Input:
-    """Writes the input items of a request; remembers of which type each call went out, for its result."""
+    """Writes the input items of messages in order; remembers of which type each call went out, for its result."""
 
     def __init__(self, dialect: ResponsesDialect, origin: str) -> None:
         self._dialect = dialect
         self._origin = origin
         self._calls: dict[str, dict[str, Any]] = {}
 
-    def items(self, conversation: Conversation) -> list[dict[str, Any]]:
-        out: list[dict[str, Any]] = []
-        for message in conversation.messages:
-            if isinstance(message, UserMessage):
-                out.append({"type": "message", "role": "user", "content": message.text})
-            elif isinstance(message, ToolResults):
-                out.extend(self._result(result) for result in message.results)
-            else:
-                out.extend(self._assistant(message))
-        return out
+    def items(self, message: Message) -> list[dict[str, Any]]:
+        if isinstance(message, UserMessage):
+            return [{"type": "message", "role": "user", "content": message.text}]
+        if isinstance(message, ToolResults):
+            return [self._result(result) for result in message.results]
+        return list(self._assistant(message))
 
     def _assistant(self, message: AssistantMessage) -> Iterator[dict[str, Any]]:
         output = message.native.get("output") if message.native is not None else None

@@ -15,6 +15,10 @@ import orjson
 
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _LONG_INTEGER = b"0" * 19  # looked for after the translation: 13 times as fast as a regular expression
+_SAMPLED = 6  # every sixth byte: of 19 digits in a row three are sampled, side by side
+_SAMPLED_DIGITS = b"0" * (len(_LONG_INTEGER) // _SAMPLED)
+_LARGE_BYTES = 2048  # from here on sampling is faster than looking at each byte
+_LONG_NUMBER = re.compile(rb"(?:^|[\[,:\s])-?[0-9]{19}")  # the digits of a long id in a string are none
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,13 +40,25 @@ def loads(data: bytes | str) -> Any:
         {'n': 123456789012345678901}
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    if _LONG_INTEGER not in raw.translate(_DIGITS_AS_ZEROS):
+    if is_ordinary(raw):
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             if b"\\u" not in raw and b"\\U" not in raw:
                 raise InvalidJSON(str(error)) from None
     return _loads_exactly(raw)
+
+
+def is_ordinary(raw: bytes) -> bool:
+    """Whether no number in this text, or in a part of it, has so many digits that orjson would not keep them.
+
+    Example:
+        >>> is_ordinary(b'{"id": "call_1234567890123456789"}'), is_ordinary(b"[1234567890123456789]")
+        (True, False)
+    """
+    if len(raw) > _LARGE_BYTES and _SAMPLED_DIGITS not in raw[::_SAMPLED].translate(_DIGITS_AS_ZEROS):
+        return True
+    return _LONG_INTEGER not in raw.translate(_DIGITS_AS_ZEROS) or _LONG_NUMBER.search(raw) is None
 
 
 def _loads_exactly(raw: bytes) -> Any:

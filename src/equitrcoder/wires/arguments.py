@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from equitrcoder import jsontext
@@ -48,6 +49,11 @@ def text_of(value: Any) -> str:
 def string(value: Any) -> str:
     """The value when it is a string, else nothing."""
     return value if isinstance(value, str) else ""
+
+
+def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def call_name(name: str) -> str:

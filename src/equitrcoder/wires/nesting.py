@@ -12,6 +12,10 @@ MAX_LEVELS = 200
 """orjson writes 254; the ledger puts some of its own around."""
 
 
+_LARGE_BYTES = 16_384
+_FEW = 512  # bytes for each container: a long text with fewer is faster walked through than looked through for brackets
+
+
 def too_deep(value: Any, text: bytes | str) -> bool:
     """Whether a value, read from this text, is nested more than `MAX_LEVELS` levels deep. Time is linear.
 
@@ -19,13 +23,25 @@ def too_deep(value: Any, text: bytes | str) -> bool:
         >>> too_deep([[1]], "[[1]]")
         False
     """
-    if len(text) <= 2 * MAX_LEVELS:
+    if len(text) <= 2 * MAX_LEVELS or not isinstance(value, dict | list):
         return False
+    if len(text) > _LARGE_BYTES:
+        found = _walked(value, len(text) // _FEW)
+        if found is not None:
+            return found
     brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
     if brackets <= MAX_LEVELS:  # nearly always: nothing to walk through
         return False
+    return bool(_walked(value, len(text)))
+
+
+def _walked(value: Any, most: int) -> bool | None:
+    """Whether it is too deep; None when it holds more than this many values, so that it is not known."""
     level = [value]
     for _ in range(MAX_LEVELS):
+        most -= sum(map(len, level))
+        if most < 0:
+            return None
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return False
@@ -33,8 +49,5 @@ def too_deep(value: Any, text: bytes | str) -> bool:
 
 
 def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return []
-    return [child for child in value if isinstance(child, dict | list)]
+    values = value.values() if isinstance(value, dict) else value
+    return [child for child in values if isinstance(child, dict | list)]

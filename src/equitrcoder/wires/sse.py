@@ -68,6 +68,11 @@ class SSEDecoder:
             self._hold(len(rest))
         return events
 
+    @property
+    def between_events(self) -> bool:
+        """Whether nothing is held of an event, so that the next byte begins a line of the next one."""
+        return not (self._line or self._data or self._name or self._after_cr) and self._head is None
+
     def flush(self) -> list[SSEEvent]:
         """Say that the bytes have ended; return the event that had no blank line after it, if there is one."""
         events: list[SSEEvent] = []

@@ -6,12 +6,17 @@ A wire's reader says how an event changes its assembly, when the answer is finis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NoReturn
+
+import orjson
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
 from equitrcoder.wires.documents import BLANK
-from equitrcoder.wires.sse import SSEDecoder, SSEEvent
+from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
+from equitrcoder.wires.shortcuts import Said, Shortcut
+from equitrcoder.wires.sse import MAX_EVENT_BYTES, SSEDecoder
 from equitrcoder.wires.values import Delta, Turn
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
@@ -89,9 +94,12 @@ class EventStreamReader(StreamReader):
         self._document: list[bytes] = []
         self._document_bytes = 0
         self._events = 0
+        self._loads: Callable[[bytes], Any] = jsontext.loads
+        self._shortcut = Shortcut()
+        self._said: Said | None = None  # set by an event that did nothing but add a text
 
     @abstractmethod
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
         """Let one event change what has been read, and add the text to show."""
 
     @abstractmethod
@@ -117,11 +125,50 @@ class EventStreamReader(StreamReader):
             return []
         shown: list[Delta] = []
         try:
-            for event in self._decoder.feed(data):
-                self._take_event(event, shown)
+            self._take_events(data, shown)
         except ProviderError as error:
             self._raise(error)
         return shown
+
+    def _take_events(self, data: bytes, shown: list[Delta]) -> None:
+        """Take the next bytes: event by event between blank lines, line by line where those cannot be told."""
+        if not self._decoder.between_events:
+            end = data.find(b"\n\n") + 2
+            begun, data = (data, b"") if end < 2 else (data[:end], data[end:])
+            self._take_lines(begun, shown)
+        if b"\r" in data or len(data) > MAX_EVENT_BYTES or not self._decoder.between_events:
+            self._take_lines(data, shown)
+            return
+        *blocks, rest = data.split(b"\n\n")
+        if jsontext.is_ordinary(data):
+            self._loads = orjson.loads
+        shortcut = self._shortcut
+        try:
+            for block in blocks:
+                if not (shortcut.known and shortcut.take(block, shown)):
+                    self._take_block(block, shown)
+        finally:
+            self._loads = jsontext.loads
+        if rest:
+            self._take_lines(rest, shown)
+
+    def _take_block(self, block: bytes, shown: list[Delta]) -> None:
+        """Take the lines of an event, the blank line after them left out."""
+        line, _, data = block.rpartition(b"\n")
+        if not data.startswith(b"data: ") or not (not line or (line.startswith(b"event: ") and b"\n" not in line)):
+            self._take_lines(block + b"\n\n", shown)
+            return
+        data = data[6:]
+        self._said = None
+        self._shortcut.known = False
+        self._take_event(line[7:107].decode("utf-8", "replace"), data, shown)
+        if self._said is not None:
+            self._shortcut.learn(block, data, self._said)
+
+    def _take_lines(self, data: bytes, shown: list[Delta]) -> None:
+        for name, text in self._decoder.feed(data):
+            self._shortcut.known = False
+            self._take_event(name, text, shown)
 
     def _recognise(self, data: bytes) -> None:
         """Tell events from a document by the first byte that is neither blank nor part of a byte order mark."""
@@ -152,12 +199,27 @@ class EventStreamReader(StreamReader):
 
     def _take_rest(self) -> None:
         try:
-            for event in self._decoder.flush():
-                self._take_event(event, [])
+            for name, data in self._decoder.flush():
+                self._take_event(name, data, [])
         except NoJSONError:
             pass  # the last event was cut: what came before it decides
         except ProviderError as error:
             self._raise(error)
+
+    def _values(self, data: bytes, *, skipped: tuple[bytes, ...] = (b"", b"[DONE]")) -> Sequence[Any]:
+        """The JSON of one event; see `event_values`.
+
+        Raises:
+            BadResponseError: It is no JSON, or nested too deeply.
+        """
+        values: Sequence[Any]
+        try:
+            values = (self._loads(data),)
+        except ValueError:
+            values = event_values(data, skipped=skipped)
+        if len(data) > 2 * MAX_LEVELS and any(too_deep(value, data) for value in values):
+            raise BadResponseError("An event of the stream is nested too deeply.")
+        return values
 
     def _broken(self) -> ProviderError:
         if not self._events and not self._may_be_events():
@@ -170,13 +232,12 @@ class EventStreamReader(StreamReader):
         return head.startswith(_FIELDS) or any(field.startswith(head) for field in _FIELDS)
 
 
-def event_values(data: bytes, *, skipped: tuple[bytes, ...] = (b"", b"[DONE]"), spread: bool = False) -> list[Any]:
+def event_values(data: bytes, *, skipped: tuple[bytes, ...] = (b"", b"[DONE]")) -> list[Any]:
     r"""The JSON of one event. Hosts that forget the blank line between events put several on lines of their own.
 
     Args:
         data: The event's data.
         skipped: Lines of such an event that stand for nothing.
-        spread: Whether an event that is one list stands for its entries.
 
     Raises:
         NoJSONError: It is no JSON.
@@ -186,8 +247,7 @@ def event_values(data: bytes, *, skipped: tuple[bytes, ...] = (b"", b"[DONE]"), 
         ([{'a': 1}], [{'a': 1}])
     """
     try:
-        value = jsontext.loads(data)
-        return value if spread and isinstance(value, list) else [value]
+        return [jsontext.loads(data)]
     except jsontext.InvalidJSON as error:
         lines = data.split(b"\n")
         if len(lines) > 1:

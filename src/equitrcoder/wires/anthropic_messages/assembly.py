@@ -10,10 +10,23 @@ from typing import Any
 from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.anthropic_messages.reading import MAX_BLOCKS, checked_blocks
 from equitrcoder.wires.arguments import read_arguments
+from equitrcoder.wires.shortcuts import Said
 from equitrcoder.wires.values import Delta
 
 _OWN_FIELD = {"text_delta": "text", "thinking_delta": "thinking"}
 _TOLD: dict[str, Any] = {"text_delta": "text", "thinking_delta": "reasoning"}
+
+
+def _text(event: Any) -> Any:
+    return event["delta"]["text"]
+
+
+def _thinking(event: Any) -> Any:
+    return event["delta"]["thinking"]
+
+
+def _partial_json(event: Any) -> Any:
+    return event["delta"]["partial_json"]
 
 
 class BlockPieces:
@@ -50,6 +63,17 @@ class BlockPieces:
         else:
             self._take_unknown(delta)
         return None
+
+    def said(self, delta: dict[str, Any]) -> Said | None:
+        """What this delta, which was taken, did, where it did no more than add a text."""
+        kind = delta.get("type")
+        if kind == "input_json_delta":
+            return None if self._input is None else Said(self._input, b"partial_json", _partial_json, None)
+        field = _OWN_FIELD.get(kind) if isinstance(kind, str) else None
+        pieces = (self._joined or {}).get(field) if field is not None else None
+        if field is None or pieces is None:
+            return None
+        return Said(pieces, field.encode(), _text if field == "text" else _thinking, _TOLD[str(kind)])
 
     def _take_input(self, piece: Any) -> None:
         if piece is None:
@@ -160,6 +184,11 @@ class MessageAssembly:
             if _is_index(index):
                 self._by_index[index] = found
         return found.take(delta)
+
+    def said(self, index: Any, delta: dict[str, Any]) -> Said | None:
+        """What this delta, which was taken, did, where it did no more than add a text to a block that had begun."""
+        held = self._by_index.get(index) if _is_index(index) else None
+        return None if held is None else held.said(delta)
 
     def end(self, delta: dict[str, Any]) -> None:
         """Take the `delta` of `message_delta`."""

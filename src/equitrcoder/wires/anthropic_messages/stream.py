@@ -10,9 +10,7 @@ from typing import Any
 from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.anthropic_messages.assembly import MessageAssembly
 from equitrcoder.wires.anthropic_messages.reading import read_message
-from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.sse import SSEEvent
-from equitrcoder.wires.streaming import EventStreamReader, event_values
+from equitrcoder.wires.streaming import EventStreamReader
 from equitrcoder.wires.values import Delta, Turn
 
 
@@ -36,20 +34,18 @@ class MessagesStreamReader(EventStreamReader):
         self._stopped = False
         self._message = MessageAssembly()
 
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
-        data = event.data.strip()
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
+        data = data.strip()
         if self._stopped or not data:
             return
         self._events += 1
         if data == b"[DONE]":  # no part of this wire; gateways add it
             self._stopped = self._begun
             return
-        for value in event_values(data, skipped=(b"",)):
+        for value in self._values(data, skipped=(b"",)):
             if not isinstance(value, dict):
                 raise BadResponseError("An event of the stream is no object.")
-            if too_deep(value, data):
-                raise BadResponseError("An event of the stream is nested too deeply.")
-            self._take(value, event.name, shown)
+            self._take(value, name, shown)
 
     def _take(self, value: dict[str, Any], name: str, shown: list[Delta]) -> None:
         match value.get("type") or name:
@@ -58,6 +54,8 @@ class MessagesStreamReader(EventStreamReader):
                 self._begun = True
                 if delta is not None:
                     shown.append(delta)
+                if self._shortcut.wanted:
+                    self._said = self._message.said(value.get("index"), value["delta"])
             case "content_block_start":
                 shown += self._message.open_block(value.get("index"), _part(value, "content_block"))
                 self._begun = True

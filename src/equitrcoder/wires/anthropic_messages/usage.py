@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from equitrcoder.wires.values import Usage
@@ -20,7 +19,7 @@ def read_usage(usage: Any) -> Usage:
 
     Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching#tracking-cache-performance
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage()
     fresh = _count(usage.get("input_tokens"))
     read = _count(usage.get("cache_read_input_tokens"))
@@ -31,7 +30,7 @@ def read_usage(usage: Any) -> Usage:
         cached_read_tokens=read,
         cache_write_tokens=written,
         output_tokens=_count(usage.get("output_tokens")),
-        reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, Mapping) else None,
+        reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
     )
 
 

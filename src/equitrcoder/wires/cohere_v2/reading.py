@@ -96,9 +96,9 @@ def read_tokens(usage: Any) -> Usage:
         >>> read_tokens({"billed_units": {"input_tokens": 8, "output_tokens": 5}, "tokens": {"input_tokens": 900}})
         Usage(input_tokens=8, cached_read_tokens=None, cache_write_tokens=None, output_tokens=5, reasoning_tokens=None)
     """
-    usage = usage if isinstance(usage, Mapping) else {}
+    usage = usage if isinstance(usage, dict) else {}
     billed, counted = (
-        read_usage(value if isinstance(value, Mapping) else {})
+        read_usage(value if isinstance(value, dict) else {})
         for value in (usage.get("billed_units"), usage.get("tokens"))
     )
     cached = read_usage({"cached_tokens": usage.get("cached_tokens")}).cached_read_tokens

@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
 from equitrcoder.wires.arguments import MAX_CALLS
 from equitrcoder.wires.cohere_v2.reading import read_document, read_turn, refuse_failed_finish
 from equitrcoder.wires.documents import BLANK
-from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.callpieces import CallPieces, piece_of
-from equitrcoder.wires.sse import SSEEvent
-from equitrcoder.wires.streaming import EventStreamReader, NoJSONError
+from equitrcoder.wires.shortcuts import Said
+from equitrcoder.wires.streaming import EventStreamReader
 from equitrcoder.wires.values import Delta, Turn
+
+
+def _plan_in(event: Any) -> Any:
+    return event["delta"]["message"]["tool_plan"]
+
+
+def _text_in(event: Any) -> Any:
+    return event["delta"]["message"]["content"]["text"]
+
+
+def _thinking_in(event: Any) -> Any:
+    return event["delta"]["message"]["content"]["thinking"]
+
+
+def _arguments_in(event: Any) -> Any:
+    return event["delta"]["message"]["tool_calls"]["function"]["arguments"]
 
 
 class _Part:
@@ -63,20 +77,18 @@ class CohereStreamReader(EventStreamReader):
                 self._form = "document"
             self._head += data[: 500 - len(self._head)]
 
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
-        data = event.data.strip()
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
+        data = data.strip()
         if self._done or not data or data == b"[DONE]":
             return
         self._events += 1
-        try:
-            value = jsontext.loads(data)
-        except jsontext.InvalidJSON as error:
-            raise NoJSONError(f"An event of the stream is no JSON: {error}.", excerpt=self._start()) from None
-        if not isinstance(value, dict):
-            raise BadResponseError("An event of the stream is no object.", excerpt=self._start())
-        if too_deep(value, data):
-            raise BadResponseError("An event of the stream is nested too deeply.")
-        kind = value.get("type") or event.name
+        for value in self._values(data):
+            if not isinstance(value, dict):
+                raise BadResponseError("An event of the stream is no object.", excerpt=self._start())
+            self._take_object(value, name, shown)
+
+    def _take_object(self, value: dict[str, Any], name: str, shown: list[Delta]) -> None:
+        kind = value.get("type") or name
         if kind == "error" or value.get("error") or (not kind and isinstance(value.get("message"), str)):
             from equitrcoder.wires.failures import error_inside
 
@@ -92,12 +104,18 @@ class CohereStreamReader(EventStreamReader):
                 self._facts["id"] = event.get("id")
             case "content-start" | "content-delta":
                 self._take_content(event, message.get("content"), shown, opens=kind == "content-start")
+                if self._shortcut.wanted and kind == "content-delta":
+                    self._said = self._said_part(event, message.get("content"))
             case "tool-plan-delta":
                 self._take_plan(message.get("tool_plan"), shown)
+                if self._shortcut.wanted and isinstance(message.get("tool_plan"), str):
+                    self._said = Said(self._plan, b"tool_plan", _plan_in, "text")
             case "tool-call-start" | "tool-call-delta":
                 calls = message.get("tool_calls")  # an object; a list only by analogy with the whole answer
                 for call in calls if isinstance(calls, list) else [calls]:
                     self._take_call(event, call, opens=kind == "tool-call-start")
+                if self._shortcut.wanted and kind == "tool-call-delta" and isinstance(calls, dict):
+                    self._said = self._said_call(event, calls)
             case "citation-start":
                 citations = message.get("citations")
                 self._citations += citations if isinstance(citations, list) else [citations] if citations else []
@@ -147,6 +165,24 @@ class CohereStreamReader(EventStreamReader):
         call.id = piece_of(entry.get("id")) if call.id is None else call.id
         call.add_name(piece_of(function.get("name")))
         call.add_arguments(piece_of(function.get("arguments")))
+
+    def _said_part(self, event: dict[str, Any], content: Any) -> Said | None:
+        """What a piece of the content did, where that was only to add a text."""
+        part = self._part_at.get(_place(event))
+        if part is None or not isinstance(content, dict) or list(content) != [part.kind]:
+            return None
+        thinks = part.kind == "thinking"
+        return Said(
+            part.pieces, part.kind.encode(), _thinking_in if thinks else _text_in, "reasoning" if thinks else "text"
+        )
+
+    def _said_call(self, event: dict[str, Any], entry: dict[str, Any]) -> Said | None:
+        """What a piece of a call did, where that was only to add to its arguments."""
+        call = self._call_at.get(_place(event))
+        function = _object(entry.get("function"))
+        if call is None or call.arguments is None or list(entry) != ["function"] or list(function) != ["arguments"]:
+            return None
+        return Said(call.arguments, b"arguments", _arguments_in, None)
 
     @property
     def finished(self) -> bool:

@@ -33,7 +33,7 @@ def read_document(body: bytes) -> Turn:
     answer = AnswerAssembly()
     try:
         for chunk in chunks:
-            answer.take(chunk)
+            answer.take(chunk, [])
         if answer.empty:
             raise BadResponseError("The answer has no candidates: it is none of this wire.", excerpt=excerpt(body))
         if len(chunks) > 1 and not answer.finished:

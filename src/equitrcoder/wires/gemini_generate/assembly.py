@@ -6,12 +6,13 @@ whose arguments come in pieces becomes one part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError
-from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string
-from equitrcoder.wires.gemini_generate.calls import call_body
+from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string, without_nulls
+from equitrcoder.wires.gemini_generate.calls import TEXT_FIELDS, call_body
 from equitrcoder.wires.gemini_generate.fields import pick
 from equitrcoder.wires.gemini_generate.partial_arguments import PartialArguments
 from equitrcoder.wires.gemini_generate.reading import (
@@ -25,6 +26,8 @@ from equitrcoder.wires.gemini_generate.reading import (
 from equitrcoder.wires.values import Delta, Turn
 
 _MAX_CANDIDATES = 128
+_NO_FINISH = frozenset({"content", "index"})
+_FACTS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "promptFeedback"})
 
 
 class StreamedCall:
@@ -72,15 +75,14 @@ class CandidateAssembly:
         self._open: StreamedCall | None = None
         self._streamed = 0
 
-    def take(self, candidate: Mapping[str, Any]) -> list[Delta]:
-        """Take what a chunk says of this candidate; return the text in it.
+    def take(self, candidate: dict[str, Any], shown: list[Delta]) -> None:
+        """Take what a chunk says of this candidate, and add the text in it to what is shown.
 
         Raises:
             BadResponseError: A part of it cannot be read.
         """
-        shown: list[Delta] = []
         content = candidate.get("content")
-        if isinstance(content, Mapping):
+        if isinstance(content, dict):
             self._role = string(content.get("role")) or self._role
             parts = content.get("parts")
             for part in parts if isinstance(parts, list) else [] if parts is None else [parts]:
@@ -88,16 +90,17 @@ class CandidateAssembly:
                     self._take_part(part, shown)
         elif content is not None:
             raise BadResponseError("The content of a candidate is no object.")
-        self.finish = finish_of(candidate) or self.finish
-        self.message = string(pick(candidate, "finishMessage")) or self.message
-        return shown
+        if not candidate.keys() <= _NO_FINISH:
+            self.finish = finish_of(candidate) or self.finish
+            self.message = string(pick(candidate, "finishMessage")) or self.message
 
     def _take_part(self, part: Any, shown: list[Delta]) -> None:
         if not isinstance(part, dict):
             raise BadResponseError("A part of the answer is no object.")
-        body = call_body(part)
-        if body is not None and self._take_streamed(part, body):
-            return
+        if not part.keys() <= TEXT_FIELDS:
+            body = call_body(part)
+            if body is not None and self._take_streamed(part, body):
+                return
         self._parts.append(part)
         text, is_thought = read_text(part)
         if text:
@@ -136,35 +139,36 @@ class AnswerAssembly:
         self._model: Any = None
         self._id: Any = None
 
-    def take(self, chunk: Any) -> list[Delta]:
-        """Take one chunk; return the text in it.
+    def take(self, chunk: Any, shown: list[Delta]) -> None:
+        """Take one chunk, and add the text in it to what is shown.
 
         Raises:
             ProviderError: It is an error, or cannot be read.
         """
         if not isinstance(chunk, dict):
             raise BadResponseError("A chunk of the answer is no object.")
-        self._take_facts(chunk)
-        if chunk.get("error") and not self.finished:  # after its end an answer is whole, whatever follows
-            from equitrcoder.wires.gemini_generate.errors import error_inside_answer
+        if chunk.keys() <= _FACTS:  # nearly always: in one spelling, and no error
+            self._take_facts(chunk.get)
+        else:
+            self._take_facts(partial(pick, chunk))
+            if chunk.get("error") and not self.finished:  # after its end an answer is whole, whatever follows
+                from equitrcoder.wires.gemini_generate.errors import error_inside_answer
 
-            raise error_inside_answer(chunk["error"])
+                raise error_inside_answer(chunk["error"])
         candidates = chunk.get("candidates")
-        shown: list[Delta] = []
-        for candidate in candidates if isinstance(candidates, list) else []:
+        for candidate in candidates if isinstance(candidates, list) else ():
             if candidate is not None:
-                shown += self._take_candidate(candidate)
-        return shown
+                self._take_candidate(candidate, shown)
 
-    def _take_facts(self, chunk: dict[str, Any]) -> None:
-        self._model = pick(chunk, "modelVersion") or self._model
-        self._id = pick(chunk, "responseId") or self._id
-        self._feedback = pick(chunk, "promptFeedback") or self._feedback
-        usage = pick(chunk, "usageMetadata")
+    def _take_facts(self, told: Callable[[str], Any]) -> None:
+        self._model = told("modelVersion") or self._model
+        self._id = told("responseId") or self._id
+        self._feedback = told("promptFeedback") or self._feedback
+        usage = told("usageMetadata")
         if isinstance(usage, dict):  # each chunk repeats the sums so far
-            self._usage.update((key, value) for key, value in usage.items() if value is not None)
+            self._usage.update(usage if None not in usage.values() else without_nulls(usage))
 
-    def _take_candidate(self, candidate: Any) -> list[Delta]:
+    def _take_candidate(self, candidate: Any, shown: list[Delta]) -> None:
         if not isinstance(candidate, dict):
             raise BadResponseError("A candidate of the answer is no object.")
         key = candidate.get("index")
@@ -174,8 +178,8 @@ class AnswerAssembly:
             if len(self._candidates) >= _MAX_CANDIDATES:
                 raise BadResponseError(f"The answer holds more than {_MAX_CANDIDATES} candidates.")
             assembly = self._candidates[key] = CandidateAssembly()
-        shown = assembly.take(candidate)
-        return shown if key == min(self._candidates) else []
+        is_first = len(self._candidates) == 1 or key == min(self._candidates)
+        assembly.take(candidate, shown if is_first else [])
 
     @property
     def finished(self) -> bool:

@@ -17,6 +17,9 @@ from equitrcoder.wires.values import CallKind, LateResult, Pending, WireCall
 CODE = "code_execution"
 """The name of a call that runs code at Google; the part itself has none."""
 
+TEXT_FIELDS = frozenset({"text", "thought", "thoughtSignature"})
+"""A part with these alone is no call, and no result of one."""
+
 _LANGUAGES = {0: "LANGUAGE_UNSPECIFIED", 1: "PYTHON"}
 _OUTCOMES = {0: "OUTCOME_UNSPECIFIED", 1: "OUTCOME_OK", 2: "OUTCOME_FAILED", 3: "OUTCOME_DEADLINE_EXCEEDED"}
 
@@ -71,6 +74,8 @@ def found_calls(parts: Sequence[Mapping[str, Any]]) -> FoundCalls:
     late: list[LateResult] = []
     running: dict[str, list[FoundCall]] = {"executableCode": [], "toolCall": []}
     for place, part in enumerate(parts):
+        if part.keys() <= TEXT_FIELDS:
+            continue
         call = _client_call(place, part) or _executed(place, part, running)
         if call is not None:
             calls.append(call)
@@ -87,7 +92,7 @@ def call_body(part: Mapping[str, Any], field: str = "functionCall") -> Mapping[s
         BadResponseError: There is something there that is no object.
     """
     body = pick(part, field)
-    if body is None or isinstance(body, Mapping):
+    if body is None or isinstance(body, dict):
         return body
     raise BadResponseError(f"A {field} of the answer is no object but {type(body).__name__}.")
 

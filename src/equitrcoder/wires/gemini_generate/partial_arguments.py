@@ -50,7 +50,7 @@ class PartialArguments:
         Raises:
             BadResponseError: It is no piece, its path is none, or does not fit what came before.
         """
-        if not isinstance(entry, Mapping):
+        if not isinstance(entry, dict):
             raise BadResponseError("An entry of partialArgs is no object.")
         path = read_path(pick(entry, "jsonPath"))
         value = _value(entry)

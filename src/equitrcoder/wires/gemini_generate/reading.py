@@ -49,7 +49,7 @@ def finish_of(candidate: Mapping[str, Any]) -> str | None:
 
 def block_of(feedback: Any) -> str:
     """Why the prompt was blocked; empty when it was not."""
-    if not isinstance(feedback, Mapping):
+    if not isinstance(feedback, dict):
         return ""
     found = word(pick(feedback, "blockReason"), {})
     return "" if found in ("0", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED") else found

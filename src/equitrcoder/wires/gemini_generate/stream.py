@@ -5,11 +5,9 @@ Source: https://ai.google.dev/api/generate-content#method:-models.streamgenerate
 
 from __future__ import annotations
 
-from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.errors import ProviderError
 from equitrcoder.wires.gemini_generate.assembly import AnswerAssembly
-from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.sse import SSEEvent
-from equitrcoder.wires.streaming import EventStreamReader, event_values
+from equitrcoder.wires.streaming import EventStreamReader
 from equitrcoder.wires.values import Delta, Turn
 
 
@@ -33,15 +31,14 @@ class GeminiStreamReader(EventStreamReader):
         super().__init__()
         self._answer = AnswerAssembly()
 
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
         self._events += 1
-        data = event.data.strip()
+        data = data.strip()
         if not data or data == b"[DONE]":  # gateways add it
             return
-        for chunk in event_values(data, spread=True):  # errors come as a list
-            if too_deep(chunk, data):
-                raise BadResponseError("An event of the stream is nested too deeply.")
-            shown += self._answer.take(chunk)
+        for value in self._values(data):
+            for chunk in value if isinstance(value, list) else (value,):  # errors come as a list
+                self._answer.take(chunk, shown)
 
     @property
     def finished(self) -> bool:

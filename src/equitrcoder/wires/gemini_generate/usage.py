@@ -19,7 +19,7 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
 
     Source: https://ai.google.dev/api/generate-content#UsageMetadata
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage()
     thoughts = _count(usage, "thoughtsTokenCount")
     return Usage(

@@ -12,7 +12,7 @@ from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
 from equitrcoder.wires.documents import excerpt
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
 from equitrcoder.wires.openai_chat.reading import client_calls
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
@@ -53,7 +53,7 @@ def checked(value: Any, text: bytes) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(text))
-    if too_deep(value, text):
+    if len(text) > 2 * MAX_LEVELS and too_deep(value, text):
         raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(text))
     if value.get("error"):
         from equitrcoder.wires.failures import error_inside

@@ -6,14 +6,20 @@ Source: https://docs.ollama.com/api/streaming
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
+
+import orjson
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderError
-from equitrcoder.wires.arguments import MAX_CALLS
+from equitrcoder.wires.arguments import MAX_CALLS, without_nulls
 from equitrcoder.wires.ollama_chat.reading import checked, plain, read_document, read_turn
 from equitrcoder.wires.streaming import NoJSONError, StreamReader
 from equitrcoder.wires.values import Delta, Turn
+
+_PLAIN = frozenset({"role", "content"})
+_OWN = ("role", "content", "thinking", "tool_calls")
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """Room for one line, or for an answer that came as one document."""
@@ -37,7 +43,8 @@ class OllamaStreamReader(StreamReader):
         self._document = False  # the first line was no JSON by itself: perhaps one document over several lines
         self._done = False
         self._said = False
-        self._texts: dict[str, list[str]] = {"content": [], "thinking": []}
+        self._content: list[str] = []
+        self._thinking: list[str] = []
         self._calls: list[Any] = []
         self._extra: dict[str, Any] = {}
         self._facts: dict[str, Any] = {}
@@ -59,6 +66,7 @@ class OllamaStreamReader(StreamReader):
             self._head += data[: 500 - len(self._head)]
         shown: list[Delta] = []
         *ended, rest = [data] if self._document else data.split(b"\n")
+        loads = ordinary = orjson.loads if jsontext.is_ordinary(data) else jsontext.loads
         for place, line in enumerate(ended):
             if self._document:  # since the line before
                 self._hold(b"\n".join([line, *ended[place + 1 :], b""]))
@@ -66,7 +74,9 @@ class OllamaStreamReader(StreamReader):
             if self._line:
                 line = b"".join([*self._line, line])
                 self._line, self._line_bytes = [], 0
-            self._take_line(line, shown, may_be_document=whole_document)
+                loads = jsontext.loads  # a number may be cut where the pieces meet
+            self._take_line(line, shown, loads, may_be_document=whole_document)
+            loads = ordinary
         self._hold(rest)
         return shown
 
@@ -77,18 +87,28 @@ class OllamaStreamReader(StreamReader):
             if self._line_bytes > MAX_LINE_BYTES:
                 self._raise(BadResponseError(f"One line of the stream is larger than {MAX_LINE_BYTES} bytes."))
 
-    def _take_line(self, line: bytes, shown: list[Delta], *, may_be_document: bool = False) -> None:
+    def _take_line(
+        self,
+        line: bytes,
+        shown: list[Delta],
+        loads: Callable[[bytes], Any] = jsontext.loads,
+        *,
+        may_be_document: bool = False,
+    ) -> None:
         text = line.strip().removeprefix(b"\xef\xbb\xbf")
         if not text or self._done:
             return
         try:
-            value = jsontext.loads(text)
-        except jsontext.InvalidJSON as error:
-            if may_be_document and not self._said and not self._facts and text[:1] in (b"{", b"["):
-                self._document = True
-                self._hold(line + b"\n")
-                return
-            self._raise(NoJSONError(f"A line of the stream is no JSON: {error}.", excerpt=self._start()))
+            value = loads(text)
+        except ValueError:
+            try:
+                value = jsontext.loads(text)
+            except jsontext.InvalidJSON as error:
+                if may_be_document and not self._said and not self._facts and text[:1] in (b"{", b"["):
+                    self._document = True
+                    self._hold(line + b"\n")
+                    return
+                self._raise(NoJSONError(f"A line of the stream is no JSON: {error}.", excerpt=self._start()))
         try:
             self._take(checked(value, text), shown)
         except ProviderError as error:
@@ -96,27 +116,30 @@ class OllamaStreamReader(StreamReader):
 
     def _take(self, fields: dict[str, Any], shown: list[Delta]) -> None:
         message = fields.pop("message", None)
-        self._facts.update((key, value) for key, value in fields.items() if value is not None)
+        self._facts.update(fields if None not in fields.values() else without_nulls(fields))
         if message is not None:
             if not isinstance(message, dict):
                 raise BadResponseError("A message of the stream is no object.")
             self._said = True
-            self._take_message(message, shown)
+            self._take_text(message.get("content"), self._content, "text", shown)
+            if not message.keys() <= _PLAIN:
+                self._take_text(message.get("thinking"), self._thinking, "reasoning", shown)
+                self._take_rest(message)
         self._done = fields.get("done") is True
 
-    def _take_message(self, message: dict[str, Any], shown: list[Delta]) -> None:
-        for field, pieces in self._texts.items():
-            piece = plain(message.get(field))
-            if piece:
-                pieces.append(piece)
-                shown.append(Delta(text=piece, kind="text" if field == "content" else "reasoning"))
+    def _take_text(self, value: Any, pieces: list[str], kind: Literal["text", "reasoning"], shown: list[Delta]) -> None:
+        piece = value if isinstance(value, str) else plain(value)
+        if piece:
+            pieces.append(piece)
+            shown.append(Delta(piece, kind))
+
+    def _take_rest(self, message: dict[str, Any]) -> None:
         calls = message.get("tool_calls")
         self._calls += calls if isinstance(calls, list) else [] if calls is None else [calls]
         if len(self._calls) > MAX_CALLS:
             del self._calls[MAX_CALLS:]
             raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
-        own = ("role", "content", "thinking", "tool_calls")
-        self._extra.update((key, value) for key, value in message.items() if key not in own and value is not None)
+        self._extra.update((key, value) for key, value in message.items() if key not in _OWN and value is not None)
 
     @property
     def finished(self) -> bool:
@@ -126,9 +149,9 @@ class OllamaStreamReader(StreamReader):
     def _turn(self) -> Turn:
         if self._document:
             return read_document(b"".join(self._line))
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._texts["content"])}
-        if self._texts["thinking"]:
-            message["thinking"] = "".join(self._texts["thinking"])
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
+        if self._thinking:
+            message["thinking"] = "".join(self._thinking)
         message |= self._extra
         if self._calls:
             message["tool_calls"] = list(self._calls)

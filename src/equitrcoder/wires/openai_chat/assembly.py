@@ -11,18 +11,31 @@ from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.arguments import MAX_CALLS, compact
 from equitrcoder.wires.openai_chat.callpieces import CallList, CallPieces, piece_of
 from equitrcoder.wires.openai_chat.reading import REASONING, TEXT, Choice, read_part
+from equitrcoder.wires.shortcuts import Said
 from equitrcoder.wires.values import Delta
 
 _TEXT_FIELDS = frozenset({"reasoning_content", "reasoning", "refusal"})
 
 
+def _content_in(chunk: Any) -> Any:
+    return chunk["choices"][0]["delta"]["content"]
+
+
+def _reasoning_in(chunk: Any) -> Any:
+    return chunk["choices"][0]["delta"]["reasoning"]
+
+
+def _reasoning_content_in(chunk: Any) -> Any:
+    return chunk["choices"][0]["delta"]["reasoning_content"]
+
+
 class ContentPieces:
     """`content` while it arrives: strings, or lists of parts."""
 
-    __slots__ = ("_parts", "_pieces", "seen")
+    __slots__ = ("_parts", "pieces", "seen")
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
         self._parts: list[Any] = []
         self.seen = False
 
@@ -32,7 +45,7 @@ class ContentPieces:
         if isinstance(content, str):
             if not content:
                 return []
-            self._pieces.append(content)
+            self.pieces.append(content)
             return [Delta(text=content)]
         if not isinstance(content, list):
             return self.take(compact(content))
@@ -46,15 +59,15 @@ class ContentPieces:
         ]
 
     def _close_text(self) -> None:
-        if self._pieces:
-            self._parts.append({"type": "text", "text": "".join(self._pieces)})
-            self._pieces.clear()
+        if self.pieces:
+            self._parts.append({"type": "text", "text": "".join(self.pieces)})
+            self.pieces.clear()
 
     def value(self) -> Any:
         """`content` of the message: None when none came, a string, or a list with the pieces of a part joined."""
         if not self._parts:
-            return "".join(self._pieces) if self.seen else None
-        tail = [{"type": "text", "text": "".join(self._pieces)}] if self._pieces else []
+            return "".join(self.pieces) if self.seen else None
+        tail = [{"type": "text", "text": "".join(self.pieces)}] if self.pieces else []
         return _joined_parts([*self._parts, *tail])
 
 
@@ -131,6 +144,25 @@ class ChoiceAssembly:
             elif key != "role":
                 self._take_rare(key, value)
         return shown
+
+    def said(self, delta: dict[str, Any], *, is_shown: bool) -> Said | None:
+        """What this delta, which was taken, did, where it did no more than add a text."""
+        given = [key for key, value in delta.items() if value is not None and key != "role"]
+        if len(given) == 2 and delta.get("content") == "":  # Ollama says so beside reasoning
+            given.remove("content")
+        if len(given) != 1:
+            return None
+        field, value = given[0], delta[given[0]]
+        if field == "tool_calls":
+            return self._calls.said(value)
+        if not isinstance(value, str):
+            return None
+        if field == "content":
+            return Said(self._content.pieces, b"content", _content_in, "text" if is_shown else None)
+        if field in ("reasoning_content", "reasoning"):
+            read = _reasoning_content_in if field == "reasoning_content" else _reasoning_in
+            return Said(self._texts[field], field.encode(), read, "reasoning" if is_shown else None)
+        return None
 
     def _take_text(self, key: str, text: str, delta: dict[str, Any], shown: list[Delta]) -> None:
         self._texts.setdefault(key, []).append(text)

@@ -10,6 +10,11 @@ from typing import Any
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.arguments import MAX_CALLS, compact
+from equitrcoder.wires.shortcuts import Said
+
+
+def _arguments_in(chunk: Any) -> Any:
+    return chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"]
 
 
 class CallPieces:
@@ -89,6 +94,16 @@ class CallList:
                 raise BadResponseError(f"An entry of tool_calls is no object but {type(delta).__name__}.")
             self._take_one(delta, alone=first)
             first = False
+
+    def said(self, deltas: Any) -> Said | None:
+        """What these entries, which were taken, did, where that was only to add to the arguments of one call."""
+        entry = deltas[0] if isinstance(deltas, list) and len(deltas) == 1 else None
+        if not isinstance(entry, dict) or not set(entry) <= {"index", "type", "function"}:
+            return None
+        call = self._by_index.get(entry["index"]) if isinstance(entry.get("index"), int) else None
+        inner = entry.get("function")
+        plain = isinstance(inner, dict) and list(inner) == ["arguments"] and isinstance(inner["arguments"], str)
+        return Said(call.arguments, b"arguments", _arguments_in, None) if plain and call and call.arguments else None
 
     def _take_one(self, delta: dict[str, Any], *, alone: bool) -> None:
         inner = delta.get("function")

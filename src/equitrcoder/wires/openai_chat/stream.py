@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.assembly import ChoiceAssembly
 from equitrcoder.wires.openai_chat.reading import read_turn
-from equitrcoder.wires.sse import SSEEvent
-from equitrcoder.wires.streaming import EventStreamReader, event_values
+from equitrcoder.wires.shortcuts import Said
+from equitrcoder.wires.streaming import EventStreamReader
 from equitrcoder.wires.values import Delta, Turn
 
 
@@ -39,18 +38,16 @@ class ChatStreamReader(EventStreamReader):
         self._model: Any = None
         self._id: Any = None
 
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
         if self._done:
             return
         self._events += 1
-        data = event.data.strip()
+        data = data.strip()
         if data == b"[DONE]":
             self._done = True
         elif data:
-            for chunk in event_values(data):
-                if too_deep(chunk, data):
-                    raise BadResponseError("An event of the stream is nested too deeply.")
-                self._take_chunk(chunk, shown, is_error=event.name == "error")
+            for chunk in self._values(data):
+                self._take_chunk(chunk, shown, is_error=name == "error")
 
     def _take_chunk(self, chunk: Any, shown: list[Delta], *, is_error: bool = False) -> None:
         if isinstance(chunk, list) and len(chunk) == 1:  # the Gemini compatibility layer wraps errors so
@@ -60,12 +57,25 @@ class ChatStreamReader(EventStreamReader):
         self._refuse_error(chunk, is_error=is_error)
         self._take_facts(chunk)
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
+        if not isinstance(choices, list):
+            return
+        for choice in choices:
             if choice is None:
                 continue
             if not isinstance(choice, dict):
                 raise BadResponseError("A choice of the stream is no object.")
             self._take_choice(choice, shown)
+        if self._shortcut.wanted and len(choices) == 1 and isinstance(choices[0], dict):
+            self._said = self._said_by(choices[0])
+
+    def _said_by(self, choice: dict[str, Any]) -> Said | None:
+        """What this choice, which was taken, did, where it did no more than add a text."""
+        key = choice.get("index")
+        assembly = self._choices.get(key) if isinstance(key, int) else None
+        delta = choice.get("delta")
+        if assembly is None or not isinstance(delta, dict) or choice.get("finish_reason") or choice.get("error"):
+            return None
+        return assembly.said(delta, is_shown=key == 0)
 
     def _refuse_error(self, chunk: dict[str, Any], *, is_error: bool) -> None:
         groq = chunk.get("x_groq")

@@ -21,7 +21,7 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
 
     Source: design/providers.md sections 1.2 and 2.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage()
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
@@ -51,7 +51,7 @@ def _with_reasoning(inputs: int, outputs: int, reasoning: int, total: int | None
 def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         value = usage.get(name)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return value
     return {}
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_responses.assembly import ItemList, field_of, take_piece, untold_text
 from equitrcoder.wires.openai_responses.reading import failed, read_turn, refuse_failed
-from equitrcoder.wires.sse import SSEEvent
-from equitrcoder.wires.streaming import EventStreamReader, event_values
+from equitrcoder.wires.streaming import EventStreamReader
 from equitrcoder.wires.values import Delta, Turn
 
 _ENDS = {
@@ -51,20 +49,18 @@ class ResponsesStreamReader(EventStreamReader):
         self._done = False
         self._spoken: object = None  # the message item that was shown last
 
-    def _take_event(self, event: SSEEvent, shown: list[Delta]) -> None:
-        if self.finished:
+    def _take_event(self, name: str, data: bytes, shown: list[Delta]) -> None:
+        if self._ended or self._done:
             return
         self._events += 1
-        data = event.data.strip()
+        data = data.strip()
         if data == b"[DONE]":
             self._done = True
         elif data:
-            for value in event_values(data):
-                if too_deep(value, data):
-                    raise BadResponseError("An event of the stream is nested too deeply.")
+            for value in self._values(data):
                 if not isinstance(value, dict):
                     raise BadResponseError("An event of the stream is no object.")
-                self._take(value, value.get("type") or event.name, shown)
+                self._take(value, value.get("type") or name, shown)
 
     def _take(self, event: dict[str, Any], kind: Any, shown: list[Delta]) -> None:
         if self._ended or not isinstance(kind, str):

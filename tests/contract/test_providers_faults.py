@@ -17,7 +17,6 @@ from equitrcoder.errors import (
     AuthenticationError,
     BadResponseError,
     ContextTooLongError,
-    EquitrError,
     ProviderError,
     ProviderOverloadedError,
     ProviderTimeoutError,
@@ -27,41 +26,13 @@ from equitrcoder.errors import (
     RequestRefusedError,
     StreamBrokenError,
 )
-from equitrcoder.providers import FailedAttempt, ModelClient, ModelRequest, ModelResponse, choose_model
+from equitrcoder.providers import ModelClient, ModelRequest, choose_model
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, Reply, ScriptedProvider
 from equitrcoder.wires.values import Conversation, Delta, RequestOptions, UserMessage
+from tests.asking import KEY, Asked, everything_said
 
-KEY = "gsk_9f8e7d6c5b4a"
 GOOD = Answer(text="All good.", calls=[Call("git_status")])
-
-
-class Asked:
-    """One `ask` against a script: what it gave, and everything it told on the way."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-        self.failed: list[FailedAttempt] = []
-        self.texts: list[str] = []
-        self.requests = 0
-        self.response: ModelResponse | None = None
-        self.error: ProviderError | None = None
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-    def note_delta(self, delta: Delta) -> None:
-        self.texts.append(delta.text)
-
-    async def run(self, base_url: str, *, stream: bool = True, **client: Any) -> None:
-        choice = choose_model(Settings(), {"GROQ_BASE_URL": base_url, "GROQ_API_KEY": KEY}, "groq/openai/gpt-oss-20b")
-        conversation = Conversation(system="s", messages=[UserMessage(text="hi")])
-        request = ModelRequest(conversation=conversation, options=RequestOptions(model=choice.model, stream=stream))
-        async with ModelClient(choice, sleep=self.sleep, **client) as model:
-            try:
-                self.response = await model.ask(request, on_delta=self.note_delta, on_failed_attempt=self.failed.append)
-            except ProviderError as error:
-                self.error = error
 
 
 async def ask(script: Sequence[Reply], **options: Any) -> Asked:
@@ -105,7 +76,7 @@ async def test_the_wait_that_a_provider_asks_for_is_kept_to_a_minute(headers: di
     assert (failed.attempt, failed.wait_s) == (1, wait_s)
     assert isinstance(failed.error, RateLimitError)
     assert (failed.error.provider, failed.error.model, failed.error.status) == ("groq", "openai/gpt-oss-20b", 429)
-    assert failed.error.message == "groq answered 429: slow down"
+    assert failed.error.message == "groq answered 429: slow down (groq/openai/gpt-oss-20b)"
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": "soon"}, {"retry-after": "nan"}])
@@ -212,7 +183,7 @@ async def test_what_a_broken_stream_held_is_kept_with_the_failed_attempt() -> No
 async def test_a_connection_closed_without_an_answer_is_tried_again() -> None:
     asked = await ask([Fault(close_before_answer=True), Fault(close_before_answer=True, reset=True), GOOD])
     assert [type(failed.error) for failed in asked.failed] == [ProviderUnreachableError] * 2
-    assert asked.failed[0].error.message == "groq closed the connection without an answer."
+    assert asked.failed[0].error.message == "groq closed the connection without an answer. (groq/openai/gpt-oss-20b)"
 
 
 async def test_a_whole_body_cut_short_is_tried_again() -> None:
@@ -232,7 +203,7 @@ async def test_a_silent_provider_is_given_up() -> None:
     for fault in (Fault(stall_before_answer=True), Fault(answer=GOOD, stall_after_events=2)):
         asked = await ask([fault], idle_timeout_s=0.4, max_attempts=1)
         assert type(asked.error) is ProviderTimeoutError
-        assert asked.error.message == "groq was silent for 0.4 s."
+        assert asked.error.message == "groq was silent for 0.4 s. (groq/openai/gpt-oss-20b)"
         assert asked.error.retryable
 
 
@@ -248,7 +219,7 @@ async def test_an_attempt_without_end_meets_its_deadline_and_is_not_tried_again(
     endless = Fault(answer=GOOD, insert=": still there\n\n" * 100_000, drip_bytes=15, drip_pause_s=0.01)
     asked = await ask([endless], idle_timeout_s=5.0, deadline_s=0.4)
     assert type(asked.error) is ProviderTimeoutError
-    assert asked.error.message == "groq was not done after 0.4 s."
+    assert asked.error.message == "groq was not done after 0.4 s. (groq/openai/gpt-oss-20b)"
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -270,7 +241,7 @@ async def test_an_answer_without_end_is_cut_off(stream: bool, monkeypatch: pytes
     monkeypatch.setattr("equitrcoder.providers.reception.MAX_ANSWER_BYTES", 1 << 20)
     asked = await ask([Answer(text="x" * (2 << 20))], stream=stream)
     assert type(asked.error) is BadResponseError
-    assert asked.error.message == "groq sent more than 1 MiB in one answer."
+    assert asked.error.message == "groq sent more than 1 MiB in one answer. (groq/openai/gpt-oss-20b, status 200)"
 
 
 async def test_a_redirect_is_not_followed_and_takes_the_key_nowhere() -> None:
@@ -294,7 +265,7 @@ async def test_nobody_at_home_on_this_machine_is_said_at_once(closed_port: int) 
     await asked.run(f"http://127.0.0.1:{closed_port}/v1")
     assert type(asked.error) is ProviderUnreachableError
     assert str(asked.error) == (
-        f"E302 groq does not answer at http://127.0.0.1:{closed_port} (connection refused). "
+        f"E302 groq does not answer at http://127.0.0.1:{closed_port} (connection refused). (groq/openai/gpt-oss-20b) "
         "Fix: start the server there, or set GROQ_BASE_URL"
     )
     assert asked.waits == []
@@ -317,16 +288,6 @@ async def test_the_key_is_in_no_error(reply: Fault, stream: bool) -> None:
     assert asked.error is not None
     assert KEY not in everything_said(asked.error)
     assert KEY not in repr(asked.failed)
-
-
-def everything_said(error: BaseException | None) -> str:
-    said = []
-    while error is not None:
-        said.append(f"{error!s} {error!r} {error.args!r}")
-        if isinstance(error, EquitrError):
-            said.append(repr(vars(error)))
-        error = error.__cause__ or error.__context__
-    return "\n".join(said)
 
 
 async def test_the_key_is_in_no_repr() -> None:
@@ -476,4 +437,4 @@ async def test_the_request_id_is_kept_and_told_in_errors() -> None:
     assert asked.response is not None
     assert asked.response.request_id == "req_42"
     asked = await ask([refused(400, headers={"x-request-id": "req_43"})])
-    assert "(request id req_43)" in str(asked.error)
+    assert "(groq/openai/gpt-oss-20b, request id req_43)" in str(asked.error)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from equitrcoder.providers.choice import ModelChoice
+    from equitrcoder.providers.predictions import Predictions
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -68,7 +69,7 @@ class ModelClient:
         sleep: Waits between attempts.
 
     Raises:
-        WireNotReadyError: The provider's wire is not built yet.
+        WireNotReadyError: There is no such wire.
 
     Example:
         client = ModelClient(choose_model(settings, os.environ))
@@ -96,6 +97,7 @@ class ModelClient:
         self._http = http
         self._own_http = http is None
         self._sleep = sleep
+        self._predictions = _predictions_of(choice, self._headers, sleep)
 
     def __repr__(self) -> str:
         return f"ModelClient({self.choice!r})"
@@ -137,16 +139,20 @@ class ModelClient:
         Cancelling it closes the connection at once.
         """
         http_request = self._build(request)
-        attempt = 0
+        attempt = stale = 0
         while True:
             attempt += 1
             headers: dict[str, str] = {}
+            line = _Line()
+            http_request.extensions["trace"] = line.note
             if on_attempt is not None:
                 on_attempt(attempt)
             try:
                 return await self._attempt(http_request, request.options.stream, on_delta, attempt, headers)
             except ProviderError as error:
-                wait_s = self._after(error, attempt, headers)
+                wait_s = self._after(error, attempt - stale, headers)
+                if line.kept and not headers and isinstance(error.__cause__, _closed_early()):
+                    stale, wait_s = stale + 1, 0.0  # the provider had closed the connection while it was idle
                 if on_failed_attempt is not None:
                     on_failed_attempt(FailedAttempt(attempt=attempt, error=error, wait_s=wait_s))
                 if wait_s is None:
@@ -210,7 +216,7 @@ class ModelClient:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._deadline_s) as deadline:
-                response = await self._client().send(request, stream=True, follow_redirects=False)
+                response = await self._send(request)
                 headers.update(response.headers)
                 try:
                     turn = await reception.read(response, streaming=streaming)
@@ -226,9 +232,18 @@ class ModelClient:
             from equitrcoder.providers.failures import transport_error
 
             raise transport_error(
-                error, self.choice, partial=reception.partial, idle_timeout_s=self._idle_timeout_s
+                error,
+                self.choice,
+                partial=reception.partial,
+                begun=bool(headers),
+                idle_timeout_s=self._idle_timeout_s,
             ) from error
         return _response(turn, started, reception.first_byte_at, attempt, headers)
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        if self._predictions is not None:
+            return await self._predictions.send(self._client(), request)
+        return await self._client().send(request, stream=True, follow_redirects=False)
 
     def _client(self) -> httpx2.AsyncClient:
         if self._http is None:
@@ -238,10 +253,43 @@ class ModelClient:
         return self._http
 
 
-def _wire_of(choice: ModelChoice) -> Wire:
-    from equitrcoder.providers.ready import load_wire
+class _Line:
+    """Whether a request went out over a connection that was there already."""
 
-    return load_wire(choice)
+    def __init__(self) -> None:
+        self.kept = False
+        self._opened = False
+
+    async def note(self, event: str, _: object) -> None:
+        """Called by the HTTP client at each step of a request."""
+        if event == "connection.connect_tcp.started":
+            self._opened = True
+        elif event == "http11.send_request_headers.started":
+            self.kept = not self._opened
+
+
+def _closed_early() -> tuple[type[Exception], ...]:
+    """What the HTTP client raises when the other side has closed a connection."""
+    import httpx2  # loaded by now
+
+    return httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError
+
+
+def _wire_of(choice: ModelChoice) -> Wire:
+    from equitrcoder.wires import wire
+
+    return wire(choice.provider.wire)
+
+
+def _predictions_of(
+    choice: ModelChoice, headers: Mapping[str, str], sleep: Callable[[float], Awaitable[object]]
+) -> Predictions | None:
+    """What makes one answer of several requests, for the wire where it takes several."""
+    if choice.provider.wire != "replicate-predictions":
+        return None
+    from equitrcoder.providers.predictions import Predictions
+
+    return Predictions(choice.base_url, headers, sleep)
 
 
 def _joined(base_url: str, path: str) -> str:
@@ -253,13 +301,15 @@ def _joined(base_url: str, path: str) -> str:
 def _response(
     turn: Turn, started: float, first_byte_at: float | None, attempt: int, headers: Mapping[str, str]
 ) -> ModelResponse:
+    from equitrcoder.providers.request_ids import request_id
+
     now = time.perf_counter()
     return ModelResponse(
         turn=turn,
         duration_ms=(now - started) * 1000,
         time_to_first_byte_ms=None if first_byte_at is None else (first_byte_at - started) * 1000,
         attempts=attempt,
-        request_id=headers.get("x-request-id") or headers.get("request-id"),
+        request_id=request_id(headers),
     )
 
 

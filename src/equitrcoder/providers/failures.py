@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,12 +14,15 @@ from equitrcoder.errors import (
     AuthenticationError,
     BadResponseError,
     ProviderError,
+    ProviderOverloadedError,
     ProviderTimeoutError,
     ProviderUnreachableError,
+    RateLimitError,
     RequestRefusedError,
     StreamBrokenError,
 )
 from equitrcoder.providers.addresses import is_loopback
+from equitrcoder.providers.request_ids import request_id
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,29 +30,19 @@ if TYPE_CHECKING:
     from equitrcoder.providers.choice import ModelChoice
     from equitrcoder.wires.values import Turn
 
-_REQUEST_IDS = ("x-request-id", "request-id", "x-ds-trace-id", "mistral-correlation-id", "x-debug-trace-id", "cf-ray")
 _SHORTEST_SECRET = 6
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """The provider's id of a request, for a support request; None when it gave none.
-
-    Example:
-        >>> request_id({"x-request-id": "req_1"}), request_id({})
-        ('req_1', None)
-    """
-    return next((headers[name][:200] for name in _REQUEST_IDS if headers.get(name)), None)
-
-
 def transport_error(
-    error: httpx2.HTTPError, choice: ModelChoice, *, partial: Turn | None, idle_timeout_s: float
+    error: httpx2.HTTPError, choice: ModelChoice, *, partial: Turn | None, begun: bool = False, idle_timeout_s: float
 ) -> ProviderError:
     """The typed error for a connection that could not be made or broke.
 
     Args:
         error: What the HTTP client raised.
         choice: Who was asked.
-        partial: What had been read of the answer; None when it had not begun.
+        partial: What had been read of a stream; None when it had not begun, or was none.
+        begun: Whether the head of an answer had come.
         idle_timeout_s: For the words of a timeout.
     """
     import httpx2  # loaded by now
@@ -61,9 +56,17 @@ def transport_error(
         return ProviderTimeoutError(f"{name} was silent for {idle_timeout_s:g} s.", partial=partial)
     if isinstance(error, httpx2.DecodingError):
         return BadResponseError(f"{name} sent an answer that cannot be unpacked.", partial=partial)
-    if partial is not None:
+    if partial is not None or begun:
         return StreamBrokenError(f"The connection to {name} broke in the middle of an answer.", partial=partial)
+    if isinstance(error, httpx2.RemoteProtocolError) and _NO_ANSWER not in str(error):
+        return BadResponseError(
+            f"{name} does not speak HTTP at {_origin_of(choice.base_url)}: {excerpt_of(str(error).encode())}.",
+            hint="check the base URL",
+        )
     return ProviderUnreachableError(f"{name} closed the connection without an answer.")
+
+
+_NO_ANSWER = "without sending a response"  # the HTTP client's words for an orderly end before the first byte
 
 
 def _no_connection(error: httpx2.HTTPError, choice: ModelChoice) -> ProviderUnreachableError:
@@ -111,8 +114,11 @@ def _remedy(choice: ModelChoice) -> str:
 
 
 def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a provider may write anything into a Location
+        return "no address"
+    return excerpt_of(f"{parts.scheme}://{parts.netloc}".encode())
 
 
 def too_long(choice: ModelChoice, deadline_s: float, partial: Turn | None) -> ProviderTimeoutError:
@@ -127,7 +133,7 @@ def too_long(choice: ModelChoice, deadline_s: float, partial: Turn | None) -> Pr
 
 def redirected(choice: ModelChoice, status: int, location: str) -> RequestRefusedError:
     """The error for a redirect: it is not followed, so that the key goes nowhere else."""
-    where = _origin_of(location) if "://" in location else "another path"
+    where = _origin_of(location) if "://" in location else "another path" if location else "nowhere"
     return RequestRefusedError(
         f"{choice.provider.name} answered {status} and points to {where}; redirects are not followed.",
         hint="set the base URL to the right address",
@@ -142,6 +148,16 @@ def no_answer(choice: ModelChoice, what: str, body: bytes, status: int) -> BadRe
         hint=f"check that {choice.base_url} is the base URL of a model provider",
         status=status,
         excerpt=excerpt_of(body),
+    )
+
+
+def nothing_came(choice: ModelChoice, status: int) -> BadResponseError:
+    """The error for a body without a byte, or of white space only; it may be a connection that broke early."""
+    return BadResponseError(
+        f"{choice.provider.name} answered {status} with an empty body.",
+        hint="check the base URL",
+        status=status,
+        retryable=status == HTTPStatus.OK,
     )
 
 
@@ -173,12 +189,34 @@ def complete(error: ProviderError, choice: ModelChoice, headers: Mapping[str, st
         error.hint = _other_models(choice)
     if isinstance(error, AuthenticationError) and error.status != 403 and choice.key_variable:
         error.hint = f"check {choice.key_variable}"
-    identity = request_id(headers)
-    if identity and identity not in error.message:
-        error.message += f" (request id {identity})"
+    error.hint = error.hint or _REMEDIES.get(type(error), "")
+    error.message = _with_facts(error, request_id(headers))
     for words in ("message", "hint", "excerpt"):
         setattr(error, words, without_key(getattr(error, words), choice.key))
     error.args = (error.message,)
+
+
+_REMEDIES: Mapping[type[ProviderError], str] = {
+    RateLimitError: "wait a while, or go on with another model: --fallback-model",
+    ProviderOverloadedError: "try again later, or go on with another model: --fallback-model",
+    ProviderTimeoutError: "try again; a larger idle_timeout_s if the model thinks for long",
+    ProviderUnreachableError: "check the network, then try again",
+    StreamBrokenError: "try again",
+    BadResponseError: "try again; if it stays so, check the base URL and the model",
+    RequestRefusedError: "the provider's words say what it does not take; try another model",
+}
+"""What to do where nothing more exact is known."""
+
+
+def _with_facts(error: ProviderError, identity: str | None) -> str:
+    """The sentence with the model, the status and the provider's id of the request, for a support request."""
+    facts = [f"{error.provider}/{error.model}"]
+    if error.status is not None and not re.search(rf"\b{error.status}\b", error.message):
+        facts.append(f"status {error.status}")
+    if identity and identity not in error.message:
+        facts.append(f"request id {identity}")
+    told = f" ({', '.join(facts)})"
+    return error.message if error.message.endswith(told) else error.message.rstrip() + told
 
 
 def _other_models(choice: ModelChoice) -> str:

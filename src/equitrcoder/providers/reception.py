@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from equitrcoder.errors import ProviderError
 from equitrcoder.wires.values import Delta, StreamReader, Turn, Wire
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Reception:
             ProviderError: It is an error or no answer.
             httpx2.HTTPError: The connection broke.
         """
+        try:
+            return await self._read(response, streaming=streaming)
+        except ProviderError as error:
+            if error.status is None:
+                error.status = response.status_code
+            raise
+
+    async def _read(self, response: httpx2.Response, *, streaming: bool) -> Turn:
         status = response.status_code
         if status >= 400:
             raise self._wire.error(status, response.headers, await _start_of(response, _MAX_ERROR_BYTES))
@@ -62,6 +71,10 @@ class Reception:
             raise redirected(self._choice, status, response.headers.get("location", ""))
         chunks = self._counted(response)
         start = await _to_first_mark(chunks)
+        if not start:
+            from equitrcoder.providers.failures import nothing_came
+
+            raise nothing_came(self._choice, status)
         kind = kind_of(response.headers.get("content-type", ""), start, streaming=streaming)
         if kind == "stream":
             return await self._read_stream(start, chunks)
@@ -126,27 +139,29 @@ def _end_if_told_all(reader: StreamReader, limit: asyncio.Timeout) -> None:
         limit.reschedule(0)
 
 
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+"""White space, which providers send to keep a connection alive, and byte order marks: they mean nothing in any form."""
+
+
 async def _to_first_mark(chunks: AsyncIterator[bytes]) -> bytes:
-    """The body up to the chunk with its first byte that is no white space; empty when there is none."""
-    start = b""
+    """The body from its first byte that is not blank to the end of that chunk; empty when there is none."""
     async for chunk in chunks:
-        start += chunk
-        if start.strip(b" \t\r\n\xef\xbb\xbf"):
-            break
-    return start
+        if start := chunk.lstrip(_BLANK):
+            return start
+    return b""
 
 
 async def _start_of(response: httpx2.Response, limit: int) -> bytes:
     """The first bytes of an error's body; what came before the connection broke, if it did."""
     import httpx2  # loaded by now
 
-    body = b""
+    body = bytearray()
     with contextlib.suppress(httpx2.HTTPError):
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) >= limit:
                 break
-    return body[:limit]
+    return bytes(body[:limit])
 
 
 def kind_of(content_type: str, start: bytes, *, streaming: bool) -> Kind:
@@ -165,7 +180,7 @@ def kind_of(content_type: str, start: bytes, *, streaming: bool) -> Kind:
         >>> kind_of("application/x-ndjson", b'{"done": false', streaming=True)
         'stream'
     """
-    first = start.lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
+    first = start.lstrip(_BLANK)[:1]
     if first == b"<":
         return "web page"
     if first in (b"{", b"["):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from equitrcoder import ApprovalAnswer, ApprovalRequest, EquitrError, ProviderError, RunResult, RunStopped, wires
+from equitrcoder import ApprovalAnswer, ApprovalRequest, EquitrError, ProviderError, RunResult, RunStopped
 from equitrcoder.api import EquitrAPI
 from equitrcoder.errors import (
     ApprovalNeeded,
@@ -28,7 +28,6 @@ from equitrcoder.errors import (
     ToolLogError,
     ToolsUnsupportedError,
     UsageError,
-    WireNotReadyError,
 )
 from equitrcoder.ledger import Reader
 from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, ScriptedProvider, Usage
@@ -574,14 +573,6 @@ async def test_nothing_set_up_says_what_to_do(folder: Path, monkeypatch: pytest.
     with pytest.raises(MissingKeyError, match="equitrcoder demo"):
         async with api():
             pass
-
-
-async def test_a_wire_that_is_not_built_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(wires._BUILT, "anthropic-messages")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789abcdef")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(WireNotReadyError, match="E502"):
-        await api(model="anthropic/claude-3.5-sonnet").chat("hi")
 
 
 async def test_a_retired_model_names_the_one_of_today(folder: Path, serve: Any) -> None:

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from equitrcoder import __version__
-from equitrcoder.errors import WireNotReadyError
 from equitrcoder.providers import PROVIDERS, ModelChoice, ModelClient, ModelRequest, choose_model
-from equitrcoder.providers.ready import wire_stands
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, Call, ReceivedRequest, ScriptedProvider
 from equitrcoder.wires.values import (
@@ -245,12 +243,3 @@ async def test_a_server_without_a_key_gets_no_authorization() -> None:
     async with ScriptedProvider([Answer(text="hi")]) as server:
         await ask(choose_model(Settings(), {"LOCAL_BASE_URL": server.base_url}, "local/m"), stream=True)
     assert "authorization" not in server.requests[0].headers
-
-
-@pytest.mark.parametrize("row", [name for name, row in PROVIDERS.items() if not wire_stands(row.wire)])
-def test_a_row_whose_wire_is_not_built_says_so(row: str) -> None:
-    choice = choose_model(Settings(), dict.fromkeys(PROVIDERS[row].keys, KEY), f"{row}/some-model")
-    with pytest.raises(WireNotReadyError, match="this wire comes next") as caught:
-        ModelClient(choice)
-    assert (caught.value.code, caught.value.provider, caught.value.model) == ("E502", row, "some-model")
-    assert caught.value.hint

@@ -12,7 +12,6 @@ from equitrcoder.errors import ConfigError, MissingKeyError
 from equitrcoder.providers import PROVIDERS, ModelChoice, choose_model, provider_rows
 from equitrcoder.providers.choice import KEY_ORDER, no_provider
 from equitrcoder.providers.provider import Provider, detect_provider
-from equitrcoder.providers.ready import wire_stands
 from equitrcoder.settings import Settings
 
 KEYS = {row.keys[0]: f"key-of-{name}" for name, row in PROVIDERS.items()}
@@ -305,21 +304,10 @@ def test_headers_from_the_environment_go_to_the_providers_own_address_only() -> 
 
 
 def test_the_first_provider_whose_key_is_set_is_taken() -> None:
-    ready = [name for name in KEY_ORDER if PROVIDERS[name].wire == "openai-chat"]
-    for at, name in enumerate(ready):
-        environ = {PROVIDERS[later].keys[0]: "key" for later in ready[at:]}
+    for at, name in enumerate(KEY_ORDER):
+        environ = {PROVIDERS[later].keys[0]: "key" for later in KEY_ORDER[at:]}
         choice = choose(None, environ)
         assert (choice.provider.name, choice.model) == (name, PROVIDERS[name].default_model)
-
-
-def test_rows_whose_wire_stands_come_before_those_whose_does_not() -> None:
-    standing = [name for name in KEY_ORDER if wire_stands(PROVIDERS[name].wire)]
-    assert choose(None, KEYS).provider.name == standing[0]
-    waiting = [name for name in KEY_ORDER if name not in standing]
-    for at, name in enumerate(
-        waiting
-    ):  # nothing else is set: then the first of them, and the client says what is amiss
-        assert choose(None, {PROVIDERS[later].keys[0]: "k" for later in waiting[at:]}).provider.name == name
 
 
 def test_an_address_on_this_machine_counts_as_set_up() -> None:
@@ -422,6 +410,4 @@ def test_the_table_says_what_could_be_used_now_and_shows_no_key() -> None:
     assert rows["local"].state == "ready"
     assert rows["mine"].state == "no key"
     assert (rows["groq"].checked, rows["fireworks"].checked) == ("recorded traffic", "specification")
-    for row in rows.values():
-        assert (row.state == "comes next") == (row.checked == "nothing yet") == (not row.ready)
     assert "gsk-secret" not in repr(rows)

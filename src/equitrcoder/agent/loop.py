@@ -165,7 +165,11 @@ class AgentRun:
             reasoning_effort=parts.reasoning_effort,
         )
         response = await self._model(
-            ModelRequest(conversation=parts.conversation, tools=parts.toolbox.specs, options=options)
+            ModelRequest(
+                conversation=parts.conversation,
+                tools=parts.choice.provider.offered(parts.toolbox.specs),
+                options=options,
+            )
         )
         return response.turn, self._tracker.take(response)
 

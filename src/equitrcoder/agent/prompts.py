@@ -42,8 +42,21 @@ sentences. Do not claim what you did not verify.
 - When it cannot be done, start that answer with "FAILED:" and say why, what you tried, and what would help.\
 """
 
+_WITHOUT_TOOLS = """\
+You are equitrcoder, a coding assistant. You are asked over an interface that has no tools: you cannot read files, \
+search, change anything or run commands, and nothing that you write is carried out.
 
-def system_prompt(repo: Path, *, sandbox: str, network: bool, approvals: str) -> str:
+- Answer from what stands in this conversation. Never claim to have looked at, changed or run anything, and do not \
+write tool calls: nobody runs them.
+- Where you need more, say which files or outputs the user should give you.
+- Where code is to be changed, write the change so that the user can apply it: a unified diff, or the whole file.
+- When the task is to do something in the repository, rather than to answer, start your answer with "FAILED: this \
+model has no tools", and then say what the user can do.
+- Keys and secrets you come across stay where they are: do not repeat them.\
+"""
+
+
+def system_prompt(repo: Path, *, sandbox: str, network: bool, approvals: str, tools: bool = True) -> str:
     """The whole system prompt for a run in `repo`.
 
     Args:
@@ -51,8 +64,11 @@ def system_prompt(repo: Path, *, sandbox: str, network: bool, approvals: str) ->
         sandbox: Level of the walls around commands ("bubblewrap", "landlock" or "none").
         network: Whether commands may reach the network.
         approvals: The approval mode.
+        tools: Whether the model is offered tools; without them it is told so, and nothing of what they would reach.
     """
-    parts = [_PRINCIPLES, _surroundings(repo, sandbox=sandbox, network=network, approvals=approvals)]
+    parts = [_WITHOUT_TOOLS]
+    if tools:
+        parts = [_PRINCIPLES, _surroundings(repo, sandbox=sandbox, network=network, approvals=approvals)]
     notes = read_agents_file(repo)
     if notes:
         parts.append(

@@ -94,12 +94,18 @@ class Session:
         self.approve: policy.Mode = settings.approve or policy.default_mode(
             self._options.interactive, self.sandbox.level
         )
-        self._conversation = Conversation(
-            system=system_prompt(
-                self.repo, sandbox=self.sandbox.level, network=settings.network, approvals=self.approve
-            )
-        )
+        self._first_approve = self.approve
+        self._conversation = Conversation(system=self._system_prompt())
         self._say_what_was_decided()
+
+    def _system_prompt(self) -> str:
+        return system_prompt(
+            self.repo,
+            sandbox=self.sandbox.level,
+            network=self.settings.network,
+            approvals=self._first_approve,
+            tools=self.choice.provider.takes_tools,
+        )
 
     def _take_model(self, choice: ModelChoice) -> None:
         self.choice = choice
@@ -120,17 +126,25 @@ class Session:
             return
         for warning in self.settings.warnings:
             notify(warning)
-        self._say_alias()
+        self._say_model()
         if not self.settings.log_tool_calls and self.settings.origins["tool_log_file"].startswith("flag"):
             notify("no tool log is written: --tool-log-file names it, --log-tool-calls turns it on")
         if self.settings.approve is None and self.sandbox.level == "none" and not self._options.interactive:
             notify("no sandbox here: writes are free, commands need approval (--approve all lets them run)")
 
-    def _say_alias(self) -> None:
-        if self.choice.alias_of and self._options.on_notice is not None:
-            self._options.on_notice(
-                f"{self.choice.alias_of} is no longer offered; {self.choice.provider.name}/{self.choice.model} "
-                "is used in its place"
+    def _say_model(self) -> None:
+        """What a person should know of the model before it is asked."""
+        notify, choice = self._options.on_notice, self.choice
+        if notify is None:
+            return
+        if choice.alias_of:
+            notify(
+                f"{choice.alias_of} is no longer offered; {choice.provider.name}/{choice.model} is used in its place"
+            )
+        if not choice.provider.takes_tools:
+            notify(
+                f"{choice.model_requested} takes no tools: it answers from what stands in the prompt, but cannot look "
+                "into the repository, change it or run commands"
             )
 
     async def run(self, task: str, *, check: str | None = None) -> RunResult:
@@ -167,8 +181,15 @@ class Session:
         choice = choose_model(self.settings, self._environ, model)
         self.budget.check_priced(self._price_of(choice), choice.model_requested)
         await self._client.aclose()
+        self._exchange_model(choice)
+
+    def _exchange_model(self, choice: ModelChoice) -> None:
+        """Take another model; where one has tools and the other has none, a new prefix begins."""
+        had_tools = self.choice.provider.takes_tools
         self._take_model(choice)
-        self._say_alias()
+        if choice.provider.takes_tools != had_tools:
+            self._conversation.system = self._system_prompt()
+        self._say_model()
 
     def change_budget(self, dollars: float | None) -> None:
         """Set the most that the session may cost, what is spent already included; None: no limit.
@@ -214,7 +235,7 @@ class Session:
             self._options.on_notice(f"{error} Going on with {choice.model_requested}.")
         self._fallback = None
         await self._client.aclose()
-        self._take_model(choice)
+        self._exchange_model(choice)
         return True
 
     async def _execute(
@@ -253,6 +274,7 @@ class Session:
                 "budget": self.settings.budget,
                 "max_turns": self.settings.max_turns,
                 "stream": self.settings.stream,
+                "tools": choice.provider.takes_tools,
             },
         )
 
@@ -268,6 +290,7 @@ class Session:
             sandbox=self.sandbox.level,
             approve=self.approve,
             budget=self.settings.budget,
+            tools=self.choice.provider.takes_tools,
         )
 
     def _parts(
@@ -289,7 +312,9 @@ class Session:
                 budget=self.budget,
                 price=self.price,
                 tool_kinds={spec.name: toolbox.kind(spec.name) for spec in toolbox.specs},
-                prompt_bytes=size_bytes(self._conversation, toolbox.specs) if self.budget.limited else 0,
+                prompt_bytes=size_bytes(self._conversation, self.choice.provider.offered(toolbox.specs))
+                if self.budget.limited
+                else 0,
             ),
             runner=CallRunner(toolbox=toolbox, recorder=recorder, approvals=approvals, events=events, result=result),
             events=events,

@@ -64,6 +64,8 @@ class RunView:
 
         self.run_id = event["run"]
         parts = [f"equitrcoder {__version__}", event["model_requested"]]
+        if not event["tools"]:
+            parts.append("no tools")
         parts += [f"sandbox {event['sandbox']}", f"approve {event['approve']}"]
         if event["budget"] is not None:
             parts.append(f"budget ${event['budget']:.2f}")

@@ -25,8 +25,8 @@ Examples
   equitrcoder providers --json | jq -r 'select(.state == "ready") | .name'
 
 \b
-State: ready; no key (export the variable); no base URL (say it in the settings); comes next (its wire is not
-built yet). A provider of your own: `providers:` in the settings.""",
+State: ready; no key (export the variable); no base URL (say it in the settings).
+A provider of your own: `providers:` in the settings.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per provider and line.")
 def command(as_json: bool) -> None:

@@ -56,6 +56,7 @@ class _Journal:
         self.failed_requests: dict[int, list[dict[str, Any]]] = {}
         self.check: str | None = None
         self.capture = "middleware"
+        self.tools = True
         self.problem: str | None = None
         try:
             for event in reader.events(run.run_id):
@@ -66,6 +67,7 @@ class _Journal:
     def _take(self, event: dict[str, Any]) -> None:
         if event["type"] == "run_started":
             self.capture = event.get("capture", self.capture)
+            self.tools = (event.get("settings") or {}).get("tools") is not False
         elif event["type"] == "request_failed":
             self.failed_requests.setdefault(event.get("step") or 0, []).append(event)
         elif event["type"] == "message" and event.get("role") == "check":
@@ -84,6 +86,9 @@ def _head(run: Run, journal: _Journal) -> Iterator[str]:
         "task": run.task,
         "model": model,
         "provider": run.provider,
+        "tools": ""
+        if journal.tools
+        else "none: this provider takes none; the model looked at nothing and changed nothing",
         "repo": run.repo_path,
         "when": when,
         "session": run.session_id,

@@ -24,16 +24,11 @@ def next_command(settings: Settings, environ: Mapping[str, str], *, probe: Probe
     """
     from equitrcoder.errors import EquitrError
     from equitrcoder.providers.choice import choose_model
-    from equitrcoder.providers.ready import wire_stands
-    from equitrcoder.providers.registry import PROVIDERS
 
     try:
         choice = choose_model(settings, environ, probe=probe)
     except EquitrError as error:
         return _how_to_set_up(error)
-    if not wire_stands(choice.provider.wire):
-        ready = ", ".join(row.name for row in PROVIDERS.values() if wire_stands(row.wire))
-        return f"{choice.provider.name} ({choice.key_variable or choice.base_url}) comes next. Ready today: {ready}"
     return f'{_found(choice)}\n  equitrcoder run --model {choice.model_requested} "make the failing test pass"'
 
 

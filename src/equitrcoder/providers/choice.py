@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from equitrcoder.errors import ConfigError, MissingKeyError
 from equitrcoder.providers.addresses import is_loopback, own_base_url
 from equitrcoder.providers.provider import Provider, detect_provider
-from equitrcoder.providers.ready import wire_stands
 from equitrcoder.providers.registry import PROVIDERS
 from equitrcoder.providers.user_rows import all_rows
 
@@ -61,16 +60,12 @@ class ModelChoice:
 
 
 def no_provider() -> str:
-    """What to tell somebody who has set up nothing: what to do, in lines, with the rows whose wire stands."""
-    keys = [PROVIDERS[name].keys[0] for name in _FIRST_TOLD if wire_stands(PROVIDERS[name].wire)]
-    if wire_stands(PROVIDERS["ollama"].wire):
-        server = f"  {'ollama serve':<47} (found by itself)"
-    else:
-        server = f"  {'export LOCAL_BASE_URL=http://localhost:8000/v1':<47} (vLLM, llama.cpp, LM Studio)"
+    """What to tell somebody who has set up nothing: what to do, in lines."""
+    keys = [PROVIDERS[name].keys[0] for name in _FIRST_TOLD]
     return (
         "No provider is set up yet. Any one of these will do:\n"
         f"  {f'export {keys[0]}=…':<47} (or {', '.join(keys[1:3])}, …: equitrcoder providers)\n"
-        f"{server}\n"
+        f"  {'ollama serve':<47} (found by itself)\n"
         "See it work first: equitrcoder demo"
     )
 
@@ -199,11 +194,11 @@ def _split(name: str, rows: Mapping[str, Provider], main: Provider | None) -> tu
 
 
 def _found(rows: Mapping[str, Provider], environ: Mapping[str, str], probe: Probe | None) -> tuple[Provider, str]:
-    """The first row that is set up; those whose wire stands come first, and a local Ollama comes last."""
+    """The first row that is set up; a local Ollama comes last."""
     own = [name for name, row in rows.items() if row.checked == "yours" and row.default_model]
-    usable = [rows[name] for name in (*own, *KEY_ORDER) if _is_set_up(rows[name], environ)]
-    if usable:
-        return next((row for row in usable if _stands(row, environ)), usable[0]), ""
+    first = next((rows[name] for name in (*own, *KEY_ORDER) if _is_set_up(rows[name], environ)), None)
+    if first is not None:
+        return first, ""
     ollama = rows["ollama"]
     base_url = own_base_url(ollama, environ, None) or ollama.base_url or ""
     model = _ask(probe, ollama, base_url)
@@ -217,13 +212,6 @@ def _is_set_up(row: Provider, environ: Mapping[str, str]) -> bool:
         return True
     own = own_base_url(row, environ, None)
     return own is not None and (is_loopback(own) or row.auth in ("none", "bearer-optional"))
-
-
-def _stands(row: Provider, environ: Mapping[str, str]) -> bool:
-    from equitrcoder.providers.ready import wire_stands
-
-    own = own_base_url(row, environ, None)
-    return wire_stands(row.wire_with_base_url if own and row.wire_with_base_url else row.wire)
 
 
 def _default_model(row: Provider, base_url: str, probe: Probe | None) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from equitrcoder.records import Capture
+
+if TYPE_CHECKING:
+    from equitrcoder.wires.values import ToolSpec
 
 Auth: TypeAlias = Literal["bearer", "bearer-optional", "x-api-key", "x-goog-api-key", "none"]
 Checked: TypeAlias = Literal["recorded traffic", "specification", "yours"]
@@ -59,6 +62,15 @@ class Provider:
 
     def __repr__(self) -> str:
         return f"<Provider {self.name}: {self.wire} at {self.base_url}>"
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether tools can be offered at all; some of its models may still take none."""
+        return self.tools != "no"
+
+    def offered(self, tools: Sequence[ToolSpec]) -> Sequence[ToolSpec]:
+        """Of the agent's tools those that a request carries: all, or none where the provider takes none."""
+        return tools if self.takes_tools else ()
 
     @property
     def dialect(self) -> Any:

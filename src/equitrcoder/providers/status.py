@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from equitrcoder.errors import ConfigError
 from equitrcoder.providers.addresses import is_loopback, own_base_url
 from equitrcoder.providers.provider import Provider
-from equitrcoder.providers.ready import wire_stands
 from equitrcoder.providers.user_rows import all_rows
 from equitrcoder.records import Capture
 
@@ -32,11 +31,9 @@ class ProviderStatus(NamedTuple):
     worker_model: str | None
     tools: str
     checked: str
-    """What its reading was checked on; "nothing yet" while its wire is not built."""
+    """What its reading was checked on."""
     free: bool
-    ready: bool
-    """Whether its wire is built."""
-    state: Literal["ready", "no key", "no base URL", "comes next"]
+    state: Literal["ready", "no key", "no base URL"]
     source: str
 
 
@@ -73,7 +70,6 @@ def _status(
         place = "ai_api_key"
     base_url = own or row.base_url
     needed = row.auth not in ("none", "bearer-optional") and not is_loopback(base_url or "")
-    ready = wire_stands(wire)
     return ProviderStatus(
         name=row.name,
         wire=wire,
@@ -84,19 +80,14 @@ def _status(
         default_model=row.default_model,
         worker_model=row.worker_model,
         tools=row.tools,
-        checked=row.checked if ready else "nothing yet",
+        checked=row.checked,
         free=row.free,
-        ready=ready,
-        state=_state(ready, base_url, has_key=place is not None or not needed),
+        state=_state(base_url, has_key=place is not None or not needed),
         source=row.source,
     )
 
 
-def _state(
-    ready: bool, base_url: str | None, *, has_key: bool
-) -> Literal["ready", "no key", "no base URL", "comes next"]:
-    if not ready:
-        return "comes next"
+def _state(base_url: str | None, *, has_key: bool) -> Literal["ready", "no key", "no base URL"]:
     if base_url is None:
         return "no base URL"
     return "ready" if has_key else "no key"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from equitrcoder.providers.provider import Provider
-from equitrcoder.providers.ready import wire_stands
 from equitrcoder.providers.registry import PROVIDERS
 
 _COLUMNS = (
@@ -30,7 +29,7 @@ def short_table() -> str:
     """Provider, key and what it was checked on, as a Markdown table, ending in a newline."""
     columns = ("provider", "key", "default model", "checked on")
     rows = [
-        (row.name, _code(row.keys[0]) if row.keys else "none", _code(row.default_model or "yours"), _checked(row))
+        (row.name, _code(row.keys[0]) if row.keys else "none", _code(row.default_model or "yours"), row.checked)
         for row in PROVIDERS.values()
     ]
     return "\n".join([_line(columns), _line(["---"] * len(columns)), *map(_line, rows)]) + "\n"
@@ -50,7 +49,7 @@ def _cells(row: Provider) -> list[str]:
         row.capture,
         _models(row),
         {"yes": "yes", "no": "no", "model": "by model"}[row.tools],
-        _checked(row),
+        row.checked,
         f"[page]({row.source})",
     ]
 
@@ -59,13 +58,6 @@ def _models(row: Provider) -> str:
     if row.default_model is None:
         return "none"
     return f"{_code(row.default_model)}; {_code(row.worker_model or row.default_model)}"
-
-
-def _checked(row: Provider) -> str:
-    if wire_stands(row.wire):
-        return row.checked
-    other = row.wire_with_base_url
-    return f"{row.checked} ({other})" if other and wire_stands(other) else "its wire comes next"
 
 
 def _code(text: str) -> str:

@@ -50,6 +50,8 @@ def _row(name: str, fields: Mapping[str, Any]) -> Provider:
     if "wire" in fields:
         changes["wire"] = _known_wire(fields["wire"], where)
         changes["wire_with_base_url"] = None
+        if fields["wire"] == "replicate-predictions":
+            changes["tools"] = "no"  # it cannot carry them, whatever the model could
     if "base_url" in fields:
         changes |= {"base_url": checked_base_url(fields["base_url"], f"{where}.base_url"), "own_base_url": True}
     if "key_env" in fields:
@@ -84,10 +86,10 @@ def _names(key_env: Any) -> tuple[str, ...]:
 
 
 def _known_wire(wire: str, where: str) -> str:
-    from equitrcoder.wires import WIRES  # only a row of the user's own needs the list
+    from equitrcoder.wires import TEXT_WIRES, WIRES  # only a row of the user's own needs the list
 
-    if wire not in WIRES:
-        raise _unknown(f'{where}: unknown wire "{wire}"', wire, WIRES)
+    if wire not in (*WIRES, *TEXT_WIRES):
+        raise _unknown(f'{where}: unknown wire "{wire}"', wire, (*WIRES, *TEXT_WIRES))
     return wire
 
 

@@ -19,11 +19,12 @@ from equitrcoder.testing import (
     ollama_chat,
     openai_chat,
     openai_responses,
+    replicate_predictions,
 )
 from equitrcoder.testing.delivery import Gate, HungUp, Over, deliver
 from equitrcoder.testing.faults import Plan, Renderer, plan
 from equitrcoder.testing.script import Answer as Answer  # for the example below
-from equitrcoder.testing.script import ReceivedRequest, Script, ScriptExhausted, in_order
+from equitrcoder.testing.script import ReceivedRequest, Reply, Script, ScriptExhausted, in_order
 
 _RENDERERS: dict[str, Renderer] = {
     openai_chat.PATH: openai_chat,
@@ -42,8 +43,8 @@ class ScriptedProvider:
     """A real HTTP server that speaks the providers' wires and answers from a script; needs no key.
 
     It listens on 127.0.0.1 only, on a port of its own. Any path that ends as a wire's does (`/chat/completions`,
-    `/responses`, `/messages`, `/api/chat`, …) is answered in that wire from the script, streaming or not as the request
-    asks; `GET …/models` and `GET …/api/tags` list `models`. Each connection has a thread.
+    `/responses`, `/messages`, `/api/chat`, `/predictions`, …) is answered in that wire from the script, streaming or
+    not as the request asks; `GET …/models` and `GET …/api/tags` list `models`. Each connection has a thread.
 
     Args:
         script: Replies in the order of arrival, or a function `(ReceivedRequest) -> Answer | Fault`, called for one
@@ -77,6 +78,7 @@ class ScriptedProvider:
         """What went wrong on this side: script used up or raising, no such path, no HTTP. Empty after a good run."""
         self._script = script if callable(script) else in_order(script)
         self._script_lock = threading.Lock()
+        self._predictions = replicate_predictions.Predictions()
         self._models = tuple(models)
         self._on_request = on_request
         self._gate = Gate()
@@ -231,6 +233,14 @@ class ScriptedProvider:
         return request
 
     def _plan(self, request: ReceivedRequest) -> Plan:
+        try:
+            return self._found(request) or self._refuse(404, request, "no such path here")
+        except ScriptExhausted as error:
+            return self._refuse(500, request, str(error))
+        except Exception as error:  # noqa: BLE001 - a script is the caller's own code: what it raises is reported
+            return self._refuse(500, request, f"the script raised {type(error).__name__}: {error}")
+
+    def _found(self, request: ReceivedRequest) -> Plan | None:
         path = request.path.partition("?")[0]
         if request.method == "GET" and path.endswith("/models"):
             return _json_plan(200, openai_chat.render_models(self._models))
@@ -238,18 +248,12 @@ class ScriptedProvider:
             return _json_plan(200, ollama_chat.render_tags(self._models))
         for end, renderer in _RENDERERS.items():
             if request.method == "POST" and path.endswith(end):
-                return self._scripted(request, renderer)
-        return self._refuse(404, request, "no such path here")
+                return plan(self._reply(request), request, renderer)
+        return self._predictions.plan(request, f"http://127.0.0.1:{self._port}", lambda: self._reply(request))
 
-    def _scripted(self, request: ReceivedRequest, renderer: Renderer) -> Plan:
-        try:
-            with self._script_lock:
-                reply = self._script(request)
-            return plan(reply, request, renderer)
-        except ScriptExhausted as error:
-            return self._refuse(500, request, str(error))
-        except Exception as error:  # noqa: BLE001 - a script is the caller's own code: what it raises is reported
-            return self._refuse(500, request, f"the script raised {type(error).__name__}: {error}")
+    def _reply(self, request: ReceivedRequest) -> Reply:
+        with self._script_lock:
+            return self._script(request)
 
     def _refuse(self, status: int, request: ReceivedRequest, reason: str) -> Plan:
         sentence = f"scripted provider, request {request.number} ({request.method} {request.path}): {reason}"

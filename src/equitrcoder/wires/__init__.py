@@ -12,20 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from equitrcoder.wires.values import Wire, WireCall
 
-__all__ = ["WIRES", "WireCall", "read_calls", "wire"]
+__all__ = ["TEXT_WIRES", "WIRES", "WireCall", "read_calls", "wire"]
 
-WIRES: tuple[str, ...] = (
-    "openai-chat",
-    "openai-responses",
-    "anthropic-messages",
-    "gemini-generate",
-    "ollama-chat",
-    "cohere-v2",
-    "mistral",
-)
-"""Every wire of the product, built or not."""
-
-_BUILT: dict[str, str] = {
+_MODULES: dict[str, str] = {
     "openai-chat": "equitrcoder.wires.openai_chat",
     "openai-responses": "equitrcoder.wires.openai_responses",
     "anthropic-messages": "equitrcoder.wires.anthropic_messages",
@@ -33,35 +22,35 @@ _BUILT: dict[str, str] = {
     "ollama-chat": "equitrcoder.wires.ollama_chat",
     "cohere-v2": "equitrcoder.wires.cohere_v2",
     "mistral": "equitrcoder.wires.mistral",
+    "replicate-predictions": "equitrcoder.wires.replicate_predictions",
 }
+
+TEXT_WIRES: tuple[str, ...] = ("replicate-predictions",)
+"""Wires that carry text and no tool calls."""
+
+WIRES: tuple[str, ...] = tuple(name for name in _MODULES if name not in TEXT_WIRES)
+"""Wires that carry tool calls."""
 
 
 def wire(name: str) -> Wire:
     """Give the functions of a wire.
 
     Args:
-        name: One of `WIRES`.
+        name: One of `WIRES` or `TEXT_WIRES`.
 
     Raises:
-        WireNotReadyError: No wire has this name, or it is not built yet; the message says which of the two.
+        WireNotReadyError: No wire has this name.
 
     Example:
         >>> wire("openai-chat").read_response(b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}').text
         'Hi'
     """
-    module = _BUILT.get(name)
+    module = _MODULES.get(name)
     if module is None:
-        raise _not_ready(name)
+        from equitrcoder.errors import WireNotReadyError
+
+        raise WireNotReadyError(f"There is no wire named {name!r}.", hint="one of " + ", ".join(_MODULES))
     return cast("Wire", import_module(module))
-
-
-def _not_ready(name: str) -> Exception:
-    from equitrcoder.errors import WireNotReadyError
-
-    ready = "built so far: " + ", ".join(_BUILT)
-    if name in (*WIRES, "replicate-predictions"):  # a row of the registry, though no protocol of tool calls
-        return WireNotReadyError(f"The wire {name} is known but not built yet; this wire comes next.", hint=ready)
-    return WireNotReadyError(f"There is no wire named {name!r}; the wires are {', '.join(WIRES)}.", hint=ready)
 
 
 def read_calls(wire_name: str, body: bytes, *, streaming: bool, status: int = 200) -> list[WireCall]:
@@ -71,7 +60,7 @@ def read_calls(wire_name: str, body: bytes, *, streaming: bool, status: int = 20
     (status 400 and up) and a body that is no answer hold none.
 
     Args:
-        wire_name: One of `WIRES`.
+        wire_name: One of `WIRES`; of `TEXT_WIRES` none has calls.
         body: The whole body as received, content encoding undone.
         streaming: Whether it was asked for as a stream.
         status: HTTP status of the answer.
@@ -80,7 +69,7 @@ def read_calls(wire_name: str, body: bytes, *, streaming: bool, status: int = 20
         The calls in the order of the answer, those that the provider ran itself included; empty when there are none.
 
     Raises:
-        WireNotReadyError: The wire is unknown or not built yet.
+        WireNotReadyError: No wire has this name.
     """
     from equitrcoder.errors import ProviderError
 

@@ -10,15 +10,14 @@ provider with a low rate limit. The first of the list is the outermost. Tool cal
 import asyncio
 import sys
 import time
-from typing import Any
 
-from equitrcoder import EquitrAPI
+from equitrcoder import EquitrAPI, ModelFunction, ModelMiddleware, ModelRequest, ModelResponse
 
 
-def measured(call_next: Any) -> Any:
+def measured(call_next: ModelFunction) -> ModelFunction:
     """A ModelMiddleware: takes the next model function, returns another."""
 
-    async def ask(request: Any) -> Any:
+    async def ask(request: ModelRequest) -> ModelResponse:
         started = time.monotonic()
         response = await call_next(request)
         usage = response.turn.usage
@@ -31,12 +30,12 @@ def measured(call_next: Any) -> Any:
     return ask
 
 
-def spaced(pause_s: float) -> Any:
+def spaced(pause_s: float) -> ModelMiddleware:
     """Middleware with a setting: a function that makes one."""
     last = [0.0]
 
-    def middleware(call_next: Any) -> Any:
-        async def ask(request: Any) -> Any:
+    def middleware(call_next: ModelFunction) -> ModelFunction:
+        async def ask(request: ModelRequest) -> ModelResponse:
             await asyncio.sleep(max(0.0, last[0] + pause_s - time.monotonic()))
             last[0] = time.monotonic()
             return await call_next(request)

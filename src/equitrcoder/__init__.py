@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equitrcoder.agent.approvals import ApprovalAnswer as ApprovalAnswer
     from equitrcoder.agent.approvals import ApprovalRequest as ApprovalRequest
+    from equitrcoder.agent.middleware import ModelFunction as ModelFunction
     from equitrcoder.agent.middleware import ModelMiddleware as ModelMiddleware
     from equitrcoder.agent.result import RunResult as RunResult
     from equitrcoder.api import EquitrAPI as EquitrAPI
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from equitrcoder.errors import RunStopped as RunStopped
     from equitrcoder.ledger.agent_runs import AgentRuns as AgentRuns
     from equitrcoder.ledger.stats import Stats as Stats
+    from equitrcoder.providers.client import ModelRequest as ModelRequest
+    from equitrcoder.providers.client import ModelResponse as ModelResponse
     from equitrcoder.records import ModelTurn as ModelTurn
     from equitrcoder.records import Run as Run
     from equitrcoder.records import ToolCall as ToolCall
@@ -30,7 +33,10 @@ _HOMES = {
     "ApprovalRequest": "equitrcoder.agent.approvals",
     "EquitrAPI": "equitrcoder.api",
     "EquitrError": "equitrcoder.errors",
+    "ModelFunction": "equitrcoder.agent.middleware",
     "ModelMiddleware": "equitrcoder.agent.middleware",
+    "ModelRequest": "equitrcoder.providers.client",
+    "ModelResponse": "equitrcoder.providers.client",
     "ModelTurn": "equitrcoder.records",
     "ProviderError": "equitrcoder.errors",
     "Run": "equitrcoder.records",
@@ -47,7 +53,10 @@ __all__ = [
     "ApprovalRequest",
     "EquitrAPI",
     "EquitrError",
+    "ModelFunction",
     "ModelMiddleware",
+    "ModelRequest",
+    "ModelResponse",
     "ModelTurn",
     "ProviderError",
     "Run",

@@ -133,6 +133,7 @@ class ModelTurn:
     duration_ms: float | None = None
     time_to_first_byte_ms: float | None = None
     attempts: int = 1
+    """Requests that it took; 0: none, a middleware gave this answer."""
     cost_nanousd: int | None = None
     """None: unpriced. 0 only where nothing is charged (ollama, local)."""
     price_version: str | None = None

@@ -85,7 +85,7 @@ class Face(SessionRecords):
             settings: Any other setting by its key (docs/settings.md), such as {"command_timeout_s": 600}.
             on_event: Called with each event of a run as it happens, in the event loop's thread (docs/events.md). What
                 it raises is logged and changes nothing.
-            middleware: Functions that wrap the model call, the first one outermost (docs/api.md).
+            middleware: Functions that wrap the model call, the first one outermost (docs/middleware.md).
         """
         flags = {
             **(settings or {}),

@@ -289,3 +289,20 @@ def check_what_was_asked(row: Row, left: Left, *, stream: bool) -> None:
     assert [len(results) for results in told] == [0, 1, 4, 5, 1]
     assert [result.split()[0] for result in told[2]] == ["0", "1", "2", "3"]
     assert told[3][0].startswith("Exit 3.") and "read_file" in told[3][3]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_replicate_records_the_same_answer_in_words_and_says_that_it_has_no_tools(
+    tmp_path: Path, stream: bool
+) -> None:
+    """Its predictions carry no tools, so of the session there is only the answer."""
+    like = await session(tmp_path / "like", ROWS["local"], [DONE], stream=stream)
+    left = await session(tmp_path / "left", ROWS["replicate"], [DONE], stream=stream, model=f"own/{MODEL}")
+    assert (left.response, left.calls) == ("Done.", [])
+    assert left.alike() == like.alike()
+    assert any("takes no tools" in notice for notice in left.notices) and like.notices == []
+    made = [request for request in left.requests if request.method == "POST"]
+    assert [(request.path, request.headers["authorization"]) for request in made] == [
+        (ROWS["replicate"].path, BEARER["authorization"])
+    ]
+    assert set(made[0].json["input"]) == {"prompt", "system_prompt"} and "read_file" not in str(made[0].json)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.records import JSON
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
 
 MAX_CALLS = 10_000
 """Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
@@ -31,7 +32,7 @@ def read_arguments(value: Any) -> dict[str, JSON] | str | None:
         read = jsontext.loads(value) if value else None
     except jsontext.InvalidJSON:
         return value
-    return read if isinstance(read, dict) and not too_deep(read, value) else value
+    return read if isinstance(read, dict) and (len(value) <= 2 * MAX_LEVELS or not too_deep(read, value)) else value
 
 
 def compact(value: Any) -> str:
@@ -49,6 +50,20 @@ def text_of(value: Any) -> str:
 def string(value: Any) -> str:
     """The value when it is a string, else nothing."""
     return value if isinstance(value, str) else ""
+
+
+def count_of(value: Any) -> int | None:
+    """A number of tokens; None for anything that can be none.
+
+    Example:
+        >>> count_of(7), count_of(7.0), count_of(-1), count_of("7")
+        (7, 7, None, None)
+    """
+    if type(value) is not int:
+        if not isinstance(value, float) or not math.isfinite(value):
+            return None
+        value = int(value)
+    return value if 0 <= value < 2**53 else None
 
 
 def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
 
 BLANK = b"\r\n\t \xef\xbb\xbf"
 """What may stand before an answer: white space, or a byte order mark."""
@@ -19,7 +19,7 @@ def is_stream(body: bytes) -> bool:
         >>> is_stream(b"\ndata: {}"), is_stream(b"{}")
         (True, False)
     """
-    return body[:64].lstrip(BLANK).startswith((b"data:", b"event:", b":"))
+    return not body.startswith(b"{") and body[:64].lstrip(BLANK).startswith((b"data:", b"event:", b":"))
 
 
 def read_json(body: bytes) -> Any:
@@ -28,7 +28,7 @@ def read_json(body: bytes) -> Any:
     Raises:
         BadResponseError: It is an HTML page, no JSON, or nested too deeply.
     """
-    if body[:64].lstrip(BLANK).startswith(b"<"):
+    if not body.startswith(b"{") and body[:64].lstrip(BLANK).startswith(b"<"):
         hint = "check the base URL, and any proxy before it"
         raise BadResponseError("The answer is an HTML page, not JSON.", hint=hint, excerpt=excerpt(body))
     try:
@@ -36,7 +36,7 @@ def read_json(body: bytes) -> Any:
     except jsontext.InvalidJSON as error:
         what = "empty" if not body.strip() else f"no JSON: {error}"
         raise BadResponseError(f"The answer is {what}.", excerpt=excerpt(body)) from None
-    if too_deep(document, body):
+    if len(body) > 2 * MAX_LEVELS and too_deep(document, body):
         raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(body))
     return document
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderTimeoutError
-from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
+from equitrcoder.wires.arguments import MAX_CALLS, compact, count_of, read_arguments
 from equitrcoder.wires.documents import excerpt, is_stream
 from equitrcoder.wires.nesting import too_deep
 from equitrcoder.wires.openai_chat.reading import client_calls, read_content
-from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
 _STOPS: dict[str, StopKind] = {"COMPLETE": "end", "STOP_SEQUENCE": "end", "MAX_TOKENS": "length"}
@@ -98,15 +97,15 @@ def read_tokens(usage: Any) -> Usage:
     """
     usage = usage if isinstance(usage, dict) else {}
     billed, counted = (
-        read_usage(value if isinstance(value, dict) else {})
-        for value in (usage.get("billed_units"), usage.get("tokens"))
+        value if isinstance(value, dict) else {} for value in (usage.get("billed_units"), usage.get("tokens"))
     )
-    cached = read_usage({"cached_tokens": usage.get("cached_tokens")}).cached_read_tokens
-    outputs = counted.output_tokens if billed.output_tokens is None else billed.output_tokens
-    reasoning = counted.reasoning_tokens
+    billed_inputs, outputs = count_of(billed.get("input_tokens")), count_of(billed.get("output_tokens"))
+    if outputs is None:
+        outputs = count_of(counted.get("output_tokens"))
+    reasoning = count_of(counted.get("reasoning_tokens"))
     return Usage(
-        input_tokens=counted.input_tokens if billed.input_tokens is None else billed.input_tokens,
-        cached_read_tokens=cached if billed.input_tokens is None else None,
+        input_tokens=count_of(counted.get("input_tokens")) if billed_inputs is None else billed_inputs,
+        cached_read_tokens=count_of(usage.get("cached_tokens")) if billed_inputs is None else None,
         output_tokens=outputs,
         reasoning_tokens=reasoning if reasoning is None or reasoning <= (outputs or 0) else outputs,
     )

@@ -20,6 +20,8 @@ CODE = "code_execution"
 TEXT_FIELDS = frozenset({"text", "thought", "thoughtSignature"})
 """A part with these alone is no call, and no result of one."""
 
+_CALL_FIELDS = TEXT_FIELDS | {"functionCall"}
+
 _LANGUAGES = {0: "LANGUAGE_UNSPECIFIED", 1: "PYTHON"}
 _OUTCOMES = {0: "OUTCOME_UNSPECIFIED", 1: "OUTCOME_OK", 2: "OUTCOME_FAILED", 3: "OUTCOME_DEADLINE_EXCEEDED"}
 
@@ -76,10 +78,12 @@ def found_calls(parts: Sequence[Mapping[str, Any]]) -> FoundCalls:
     for place, part in enumerate(parts):
         if part.keys() <= TEXT_FIELDS:
             continue
-        call = _client_call(place, part) or _executed(place, part, running)
+        call = _client_call(place, part)
+        if not part.keys() <= _CALL_FIELDS:
+            call = call or _executed(place, part, running)
+            late.extend(_take_results(part, running))
         if call is not None:
             calls.append(call)
-        late.extend(_take_results(part, running))
         if len(calls) > MAX_CALLS:
             raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
     return FoundCalls(calls, late)

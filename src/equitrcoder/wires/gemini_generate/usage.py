@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from equitrcoder.wires.arguments import count_of
 from equitrcoder.wires.gemini_generate.fields import pick
 from equitrcoder.wires.values import Usage
 
@@ -21,24 +23,21 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     """
     if not isinstance(usage, dict):
         return Usage()
-    thoughts = _count(usage, "thoughtsTokenCount")
+    told: Callable[[str], Any] = usage.get if "promptTokenCount" in usage else partial(pick, usage)
+    thoughts = _count(told("thoughtsTokenCount"))
     return Usage(
-        input_tokens=_sum(_count(usage, "promptTokenCount"), _count(usage, "toolUsePromptTokenCount")),
-        cached_read_tokens=_count(usage, "cachedContentTokenCount"),
-        output_tokens=_sum(_count(usage, "candidatesTokenCount"), thoughts),
+        input_tokens=_sum(_count(told("promptTokenCount")), _count(told("toolUsePromptTokenCount"))),
+        cached_read_tokens=_count(told("cachedContentTokenCount")),
+        output_tokens=_sum(_count(told("candidatesTokenCount")), thoughts),
         reasoning_tokens=thoughts,
     )
 
 
-def _sum(*counts: int | None) -> int | None:
-    told = [count for count in counts if count is not None]
-    return sum(told) if told else None
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
 
 
-def _count(usage: Mapping[str, Any], name: str) -> int | None:
-    value = pick(usage, name)
+def _count(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:  # 64-bit numbers are text
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value < 2**53 else None
+    return count_of(value)

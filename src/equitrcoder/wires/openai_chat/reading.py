@@ -85,14 +85,14 @@ def client_calls(message: Mapping[str, Any]) -> Iterator[CallEntry]:
     Raises:
         BadResponseError: An entry is no object.
     """
+    legacy = message.get("function_call")
     seen: set[tuple[str, str]] = set()
     for native in _entries(message.get("tool_calls"), "tool_calls"):
         entry = _call_entry(native)
         if entry.name or entry.id or entry.arguments not in (None, ""):
-            if isinstance(entry.arguments, str):
+            if legacy is not None and isinstance(entry.arguments, str):
                 seen.add((entry.name, entry.arguments))
             yield entry
-    legacy = message.get("function_call")
     if isinstance(legacy, dict):
         name, arguments = text_of(legacy.get("name")), legacy.get("arguments")
         repeated = isinstance(arguments, str) and (name, arguments) in seen

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from equitrcoder.wires.arguments import count_of
 from equitrcoder.wires.values import Usage
+
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 def read_usage(usage: Mapping[str, Any] | None) -> Usage:
@@ -23,6 +25,10 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     """
     if not isinstance(usage, dict):
         return Usage()
+    if usage.keys() <= _PLAIN:
+        return Usage(
+            input_tokens=count_of(usage.get("prompt_tokens")), output_tokens=count_of(usage.get("completion_tokens"))
+        )
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
     inputs = _first(usage, "prompt_tokens", "input_tokens")
@@ -58,13 +64,8 @@ def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 def _first(numbers: Mapping[str, Any], *names: str, otherwise: int | None = None) -> int | None:
     for name in names:
-        count = _count(numbers.get(name))
-        if count is not None:
-            return count
+        if name in numbers:
+            count = count_of(numbers[name])
+            if count is not None:
+                return count
     return otherwise
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if 0 <= value < 2**53 else None

@@ -138,6 +138,7 @@ LOOSENING = {
     "reasoning_effort": "high",
     "output_limit_tokens": 5001,
     "fallback_model": "evil/model",
+    "fallback_models": ["evil/model"],
     "idle_timeout_s": 10,
     "request_timeout_s": 10,
     "max_attempts": 6,

@@ -41,6 +41,7 @@ GOOD = {
     "reasoning_effort": ("high", "high"),
     "output_limit_tokens": ("10", 10),
     "fallback_model": ("a/b", "a/b"),
+    "fallback_models": ("a/b, c/d", ("a/b", "c/d")),
     "idle_timeout_s": ("10", 10.0),
     "request_timeout_s": ("10", 10.0),
     "max_attempts": ("1", 1),

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equitrcoder import policy
-from equitrcoder.errors import ProviderError, RequestRefusedError, UsageError
+from equitrcoder.errors import ProviderError, UsageError
 from equitrcoder.pricing import find_price
 from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
 from equitrcoder.records import new_ulid
 from equitrcoder.settings import Settings
-from equitrcoder.wires.values import AssistantMessage, Conversation, ToolResults
+from equitrcoder.wires.values import Conversation, ToolResults
 
 from .accounting import Accounts
 from .approvals import Approvals, Approver
@@ -26,6 +25,7 @@ from .budget import Budget
 from .calls import CallRunner
 from .conversation import mend, size_bytes
 from .events import EventSink, RunEvents
+from .fallbacks import choose_models, next_model
 from .loop import AgentRun, RunLimits, RunParts
 from .middleware import ModelMiddleware
 from .prompts import system_prompt
@@ -81,14 +81,14 @@ class Session:
             from .roles import refuse_multi_agent
 
             refuse_multi_agent(settings, environ, model)
-        self._take_model(choose_model(settings, environ, model))
-        self._fallback = choose_model(settings, environ, settings.fallback_model) if settings.fallback_model else None
+        choice, self._fallbacks, self._replaced = choose_models(settings, environ, model)
+        self._take_model(choice)
         self.budget = Budget(
             dollars=settings.budget, tokens=settings.max_tokens, allow_unpriced=settings.allow_unpriced
         )
         self.budget.check_priced(self.price, self.choice.model_requested)
-        if self._fallback is not None:
-            self.budget.check_priced(self._price_of(self._fallback), self._fallback.model_requested)
+        for fallback in self._fallbacks:
+            self.budget.check_priced(self._price_of(fallback), fallback.model_requested)
         self._around = Surroundings(self.repo, settings, environ, on_notice=self._options.on_notice)
         self.redactor, self.ledger, self.sandbox = self._around.redactor, self._around.ledger, self._around.sandbox
         self.approve: policy.Mode = settings.approve or policy.default_mode(
@@ -126,6 +126,8 @@ class Session:
             return
         for warning in self.settings.warnings:
             notify(warning)
+        if self._replaced:
+            notify(self._replaced)
         self._say_model()
         if not self.settings.log_tool_calls and self.settings.origins["tool_log_file"].startswith("flag"):
             notify("no tool log is written: --tool-log-file names it, --log-tool-calls turns it on")
@@ -160,14 +162,16 @@ class Session:
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
         mend(self._conversation)
-        first = self._start(task)
-        try:
-            return await self._execute(first, task, check)
-        except ProviderError as error:
-            if not await self._fall_back(error):
-                raise
-        second = self._start(task, previous_run_id=first.run_id, attempt=2)
-        return await self._execute(second, task, check, goes_on=True)
+        recorder, attempt = self._start(task), 1
+        while True:
+            replaced = self.choice.model_requested
+            try:
+                return await self._execute(recorder, task, check, goes_on=attempt > 1)
+            except ProviderError as error:
+                if not await self._fall_back(error):
+                    raise
+            attempt += 1
+            recorder = self._start(task, previous_run_id=recorder.run_id, attempt=attempt, fallback_for=replaced)
 
     async def change_model(self, model: str) -> None:
         """Ask another model from the next turn on; the conversation stays, rebuilt from its plain side where needed.
@@ -220,20 +224,13 @@ class Session:
         return None
 
     async def _fall_back(self, error: ProviderError) -> bool:
-        """Take the fallback model if there is one that can go on from here: at the start, or on the same wire.
-
-        A request that is wrong in itself would be refused elsewhere too.
-        """
-        choice = self._fallback
-        wrong_request = isinstance(error, RequestRefusedError) and error.status != HTTPStatus.NOT_FOUND
-        if choice is None or wrong_request:
-            return False
-        begun = any(isinstance(message, AssistantMessage) for message in self._conversation.messages)
-        if begun and choice.provider.wire != self.choice.provider.wire:
+        """Take the next fallback model that can go on from here, if there is one."""
+        choice = next_model(self._fallbacks, self.choice, error, self._conversation.messages)
+        if choice is None:
             return False
         if self._options.on_notice is not None:
             self._options.on_notice(f"{error} Going on with {choice.model_requested}.")
-        self._fallback = None
+        self._fallbacks.remove(choice)
         await self._client.aclose()
         self._exchange_model(choice)
         return True
@@ -253,7 +250,9 @@ class Session:
         parts = self._parts(recorder, result, events, check, goes_on=goes_on)
         return await AgentRun(parts).execute(task)
 
-    def _start(self, task: str, *, previous_run_id: str | None = None, attempt: int = 1) -> RunRecorder:
+    def _start(
+        self, task: str, *, previous_run_id: str | None = None, attempt: int = 1, fallback_for: str | None = None
+    ) -> RunRecorder:
         choice = self.choice
         return self.ledger.start_run(
             provider=choice.provider.name,
@@ -274,6 +273,7 @@ class Session:
                 "budget": self.settings.budget,
                 "max_turns": self.settings.max_turns,
                 "stream": self.settings.stream,
+                **({"fallback_for": fallback_for} if fallback_for else {}),
                 "tools": choice.provider.takes_tools,
             },
         )

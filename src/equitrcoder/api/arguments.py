@@ -45,7 +45,7 @@ class Face(SessionRecords):
         network: bool | None = None,
         stream: bool | None = None,
         reasoning_effort: str | None = None,
-        fallback_model: str | None = None,
+        fallback_model: str | Sequence[str] | None = None,
         settings: Mapping[str, Any] | None = None,
         on_event: EventSink | None = None,
         middleware: Sequence[ModelMiddleware] = (),
@@ -81,7 +81,7 @@ class Face(SessionRecords):
             network: Whether commands in the sandbox may reach the network.
             stream: Whether answers are read while they are written.
             reasoning_effort: How much the model should think, in the provider's own word.
-            fallback_model: `provider/model` to go on with when the first does not answer.
+            fallback_model: `provider/model` to go on with when the first cannot be used; several are taken in order.
             settings: Any other setting by its key (docs/settings.md), such as {"command_timeout_s": 600}.
             on_event: Called with each event of a run as it happens, in the event loop's thread (docs/events.md). What
                 it raises is logged and changes nothing.
@@ -110,7 +110,7 @@ class Face(SessionRecords):
                 network=network,
                 stream=stream,
                 reasoning_effort=reasoning_effort,
-                fallback_model=fallback_model,
+                fallback_models=(fallback_model,) if isinstance(fallback_model, str) else fallback_model,
             ),
         }
         opening = Opening(

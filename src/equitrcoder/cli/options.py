@@ -24,7 +24,14 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--network/--no-network",), {"default": None, "help": "Whether commands may reach the network (no)."}),
     (("--stream/--no-stream",), {"default": None, "help": "Whether answers are streamed (yes)."}),
     (("--reasoning-effort",), {"help": "How much the model should think: low, medium, high … as it takes."}),
-    (("--fallback-model",), {"help": "PROVIDER/MODEL to go on with when the first does not answer."}),
+    (
+        ("--fallback-model", "fallback_models"),
+        {
+            "multiple": True,
+            "callback": lambda _context, _option, names: names or None,
+            "help": "PROVIDER/MODEL to go on with when the first cannot be used; may be given several times, in order.",
+        },
+    ),
     (("--log-tool-calls",), {"is_flag": True, "default": None, "help": "Write every call to the tool log too."}),
     (
         ("--tool-log-file",),

@@ -92,7 +92,7 @@ class RunView:
 
     def _on_request_failed(self, event: dict[str, Any]) -> None:
         error = event["error"]
-        if event["wait_s"] is not None:
+        if event["wait_s"]:  # what is asked again at once is not worth a line
             again = f"Waiting {event['wait_s']:.0f} s, then attempt {event['attempt'] + 1}."
             self._say(text.safe(f"{error['code']} {error['message']} {again} Ctrl-C stops and keeps the work."))
 

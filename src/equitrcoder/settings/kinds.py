@@ -120,6 +120,7 @@ KEYS: dict[str, Kind] = {
     "reasoning_effort": TEXT,
     "output_limit_tokens": WHOLE,
     "fallback_model": TEXT,
+    "fallback_models": Kind("names of models", listed("a list of names of models", line), _split(",")),
     "idle_timeout_s": SECONDS,
     "request_timeout_s": SECONDS,
     "max_attempts": WHOLE,

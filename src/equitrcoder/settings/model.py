@@ -84,7 +84,9 @@ class Settings(_Frozen):
     output_limit_tokens: int | None = None
     """Per answer; None: the wire's default."""
     fallback_model: str | None = None
-    """Taken when the main model does not answer at the start of a run."""
+    """Taken when the main model cannot be used; comes before `fallback_models`."""
+    fallback_models: tuple[str, ...] = ()
+    """Taken in this order when the model before cannot be used."""
     idle_timeout_s: float = 300.0
     """How long a provider may be silent."""
     request_timeout_s: float = 1800.0

@@ -29,7 +29,7 @@ MOST_BYTES = 48_000
 _KINDS = frozenset({"string", "number", "integer", "boolean", "null", "object", "array"})
 _NEGATIVE = frozenset(
     {"not", "if", "then", "else", "maxContains", "unevaluatedItems", "unevaluatedProperties", "additionalItems"}
-    | {"dependencies", "$dynamicRef", "$recursiveRef", "$comment", "$vocabulary"}
+    | {"dependencies", "$schema", "$dynamicRef", "$recursiveRef", "$comment", "$vocabulary"}
 )
 _OLD_DRAFT = re.compile(r"draft-0?[3-7]\b")
 _UNKNOWN_TO_OLD = frozenset({"prefixItems", "dependentRequired", "dependentSchemas", "minContains"})
@@ -45,7 +45,7 @@ def positive(schema: Schema) -> Schema:
         {'properties': {'a': {}}}
     """
     old = bool(_OLD_DRAFT.search(str(schema.get("$schema", ""))))
-    root = {key: value for key, value in schema.items() if key not in ("$schema", "$id", "id")}
+    root = {key: value for key, value in schema.items() if key not in ("$id", "id")}
     return _positive(root, old, MOST_LEVELS)
 
 
@@ -95,7 +95,7 @@ def _is_well_formed(key: str, value: Any) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
         case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" | "minContains":
             return isinstance(value, int) and not isinstance(value, bool)
-        case "pattern" | "format" | "description" | "title" | "$ref":
+        case "pattern" | "format" | "description" | "title" | "$ref" | "$id" | "$anchor" | "$dynamicAnchor":
             return isinstance(value, str)
         case "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependentRequired":
             return isinstance(value, dict)
@@ -299,7 +299,7 @@ def typed_enums(schema: Schema) -> Schema:
     for value in values:
         groups.setdefault(_kind(value), []).append(value)
     forms = [
-        {"type": kind, "enum": group} if kind in ("string", "number") else {"type": kind}
+        {"type": kind, "enum": group} if kind in ("string", "number") else items_for_arrays({"type": kind})
         for kind, group in groups.items()
     ]
     kept = {key: value for key, value in schema.items() if key != "enum"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from equitrcoder.errors import ProviderError
+from equitrcoder.wires.anthropic_messages.answer import read_document
 from equitrcoder.wires.anthropic_messages.dialect import MessagesDialect
 from equitrcoder.wires.anthropic_messages.requests import request
 from equitrcoder.wires.anthropic_messages.stream import MessagesStreamReader
@@ -32,8 +33,6 @@ def read_response(body: bytes, *, status: int = 200) -> Turn:
     """
     if status >= 400:
         raise error(status, {}, body)
-    from equitrcoder.wires.anthropic_messages.answer import read_document
-
     return read_document(body)
 
 

@@ -58,8 +58,8 @@ def read_message(message: Mapping[str, Any], *, usage: Any = None) -> Turn:
     calls = tuple(_calls(content, results))
     finish = _word(message.get("stop_reason"))
     return Turn(
-        text="".join(string(block.get("text")) for block in content if block.get("type") == "text"),
-        reasoning="".join(string(block.get("thinking")) for block in content if block.get("type") == "thinking"),
+        text="".join([string(block.get("text")) for block in content if block.get("type") == "text"]),
+        reasoning="".join([string(block.get("thinking")) for block in content if block.get("type") == "thinking"]),
         refusal=_refusal(message, finish),
         calls=calls,
         late_results=tuple(_late(calls, results)),
@@ -168,8 +168,9 @@ def _refusal(message: Mapping[str, Any], finish: str | None) -> str | None:
 
 
 def _stop(finish: str | None, calls: Sequence[WireCall]) -> StopKind:
-    if any(call.kind == "client" for call in calls):
-        return "calls"
+    for call in calls:
+        if call.kind == "client":
+            return "calls"
     return _STOPS.get((finish or "").lower(), "unknown")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from equitrcoder.errors import ProviderError
+from equitrcoder.wires.gemini_generate.answer import read_document
 from equitrcoder.wires.gemini_generate.dialect import GeminiDialect
 from equitrcoder.wires.gemini_generate.requests import request
 from equitrcoder.wires.gemini_generate.stream import GeminiStreamReader
@@ -32,8 +33,6 @@ def read_response(body: bytes, *, status: int = 200) -> Turn:
     """
     if status >= 400:
         raise error(status, {}, body)
-    from equitrcoder.wires.gemini_generate.answer import read_document
-
     return read_document(body)
 
 

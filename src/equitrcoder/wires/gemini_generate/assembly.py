@@ -19,15 +19,14 @@ from equitrcoder.wires.gemini_generate.reading import (
     Candidate,
     block_of,
     finish_of,
-    read_text,
     read_turn,
     refuse_failed_finish,
 )
 from equitrcoder.wires.values import Delta, Turn
 
 _MAX_CANDIDATES = 128
-_NO_FINISH = frozenset({"content", "index"})
-_FACTS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "promptFeedback"})
+_FINISHES = frozenset({"finishReason", "finish_reason", "finishMessage", "finish_message"})
+_OTHER_SPELLING = frozenset({"usage_metadata", "model_version", "response_id", "prompt_feedback"})
 
 
 class StreamedCall:
@@ -90,7 +89,7 @@ class CandidateAssembly:
                     self._take_part(part, shown)
         elif content is not None:
             raise BadResponseError("The content of a candidate is no object.")
-        if not candidate.keys() <= _NO_FINISH:
+        if not _FINISHES.isdisjoint(candidate):
             self.finish = finish_of(candidate) or self.finish
             self.message = string(pick(candidate, "finishMessage")) or self.message
 
@@ -102,9 +101,9 @@ class CandidateAssembly:
             if body is not None and self._take_streamed(part, body):
                 return
         self._parts.append(part)
-        text, is_thought = read_text(part)
-        if text:
-            shown.append(Delta(text=text, kind="reasoning" if is_thought else "text"))
+        text = part.get("text")
+        if text and isinstance(text, str):
+            shown.append(Delta(text, "reasoning" if part.get("thought") is True else "text"))
 
     def _take_streamed(self, part: dict[str, Any], body: Mapping[str, Any]) -> bool:
         """Take a part of a call that comes in pieces; say whether it was one."""
@@ -147,14 +146,11 @@ class AnswerAssembly:
         """
         if not isinstance(chunk, dict):
             raise BadResponseError("A chunk of the answer is no object.")
-        if chunk.keys() <= _FACTS:  # nearly always: in one spelling, and no error
-            self._take_facts(chunk.get)
-        else:
-            self._take_facts(partial(pick, chunk))
-            if chunk.get("error") and not self.finished:  # after its end an answer is whole, whatever follows
-                from equitrcoder.wires.gemini_generate.errors import error_inside_answer
+        self._take_facts(chunk.get if _OTHER_SPELLING.isdisjoint(chunk) else partial(pick, chunk))
+        if chunk.get("error") and not self.finished:  # after its end an answer is whole, whatever follows
+            from equitrcoder.wires.gemini_generate.errors import error_inside_answer
 
-                raise error_inside_answer(chunk["error"])
+            raise error_inside_answer(chunk["error"])
         candidates = chunk.get("candidates")
         for candidate in candidates if isinstance(candidates, list) else ():
             if candidate is not None:

@@ -101,19 +101,16 @@ def _calls(candidates: Sequence[Candidate]) -> tuple[tuple[WireCall, ...], tuple
 def _texts(parts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     texts: tuple[list[str], list[str]] = ([], [])
     for part in parts:
-        text, is_thought = read_text(part)
-        texts[is_thought].append(text)
+        text = part.get("text")
+        if isinstance(text, str):
+            texts[part.get("thought") is True].append(text)
     return "".join(texts[0]), "".join(texts[1])
 
 
-def read_text(part: Mapping[str, Any]) -> tuple[str, bool]:
-    """The text of a part, and whether it is a thought."""
-    return string(part.get("text")), part.get("thought") is True
-
-
 def _stop(finish: str | None, calls: Sequence[WireCall]) -> StopKind:
-    if any(call.kind == "client" for call in calls):
-        return "calls"
+    for call in calls:
+        if call.kind == "client":
+            return "calls"
     return _STOPS.get(finish or "", "unknown")
 
 

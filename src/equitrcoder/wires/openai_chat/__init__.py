@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from equitrcoder.errors import ProviderError
+from equitrcoder.wires.openai_chat.answer import read_document
 from equitrcoder.wires.openai_chat.dialect import ChatDialect
 from equitrcoder.wires.openai_chat.requests import request
 from equitrcoder.wires.openai_chat.stream import ChatStreamReader
@@ -32,8 +33,6 @@ def read_response(body: bytes, *, status: int = 200) -> Turn:
     """
     if status >= 400:
         raise error(status, {}, body)
-    from equitrcoder.wires.openai_chat.answer import read_document
-
     return read_document(body)
 
 

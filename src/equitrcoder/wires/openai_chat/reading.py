@@ -115,9 +115,12 @@ def _call_entry(native: dict[str, Any]) -> CallEntry:
 def _entries(value: Any, field: str) -> list[dict[str, Any]]:
     if value is None:
         return []
-    entries = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
-    if not all(isinstance(item, dict) for item in entries):
-        raise BadResponseError(f"An entry of {field} is no object.")
+    entries = []
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            entries.append(item)
+        elif item is not None:
+            raise BadResponseError(f"An entry of {field} is no object.")
     return entries
 
 
@@ -220,8 +223,9 @@ def _details_text(details: Any) -> str:
 
 
 def _stop(finish: str | None, calls: Sequence[WireCall], refusal: str) -> StopKind:
-    if any(call.kind == "client" for call in calls):
-        return "calls"
+    for call in calls:
+        if call.kind == "client":
+            return "calls"
     if refusal:
         return "refusal"
     return _STOPS.get((finish or "").lower(), "unknown")

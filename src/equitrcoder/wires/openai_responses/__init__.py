@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from equitrcoder.errors import ProviderError
+from equitrcoder.wires.openai_responses.answer import read_document
 from equitrcoder.wires.openai_responses.dialect import ResponsesDialect
 from equitrcoder.wires.openai_responses.requests import request
 from equitrcoder.wires.openai_responses.stream import ResponsesStreamReader
@@ -33,8 +34,6 @@ def read_response(body: bytes, *, status: int = 200) -> Turn:
     """
     if status >= 400:
         raise error(status, {}, body)
-    from equitrcoder.wires.openai_responses.answer import read_document
-
     return read_document(body)
 
 

@@ -5,12 +5,11 @@ A stream is first put together into the same items (assembly.py) and read here, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError
+from equitrcoder.wires.arguments import count_of
 from equitrcoder.wires.openai_responses.items import (
     MAX_ITEMS,
     find_calls,
@@ -63,8 +62,9 @@ def _paragraphs(texts: Sequence[str]) -> str:
 
 
 def _stop(finish: str | None, incomplete: Any, calls: Sequence[WireCall], refusal: str) -> StopKind:
-    if any(call.kind == "client" for call in calls):
-        return "calls"
+    for call in calls:
+        if call.kind == "client":
+            return "calls"
     if refusal:
         return "refusal"
     reason = incomplete.get("reason") if finish == "incomplete" and isinstance(incomplete, dict) else finish
@@ -115,21 +115,22 @@ def read_usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
     given, made = _details(usage, "input_tokens_details"), _details(usage, "output_tokens_details")
-    read = Usage(
-        input_tokens=_count(usage.get("input_tokens")),
+    inputs, outputs = count_of(usage.get("input_tokens")), count_of(usage.get("output_tokens"))
+    reasoning = count_of(made.get("reasoning_tokens"))
+    if (
+        reasoning
+        and inputs is not None
+        and outputs is not None
+        and usage.get("total_tokens") == inputs + outputs + reasoning
+    ):
+        outputs += reasoning
+    return Usage(
+        input_tokens=inputs,
         cached_read_tokens=_first(given, "cached_tokens", "cache_read_input_tokens"),
         cache_write_tokens=_first(given, "cache_write_tokens", "cache_creation_input_tokens"),
-        output_tokens=_count(usage.get("output_tokens")),
-        reasoning_tokens=_count(made.get("reasoning_tokens")),
+        output_tokens=outputs,
+        reasoning_tokens=reasoning,
     )
-    counts = read.input_tokens, read.output_tokens, read.reasoning_tokens
-    if (
-        read.reasoning_tokens
-        and None not in counts
-        and usage.get("total_tokens") == sum(count or 0 for count in counts)
-    ):
-        return replace(read, output_tokens=(read.output_tokens or 0) + read.reasoning_tokens)
-    return read
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -138,13 +139,11 @@ def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _first(numbers: Mapping[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := _count(numbers.get(name))) is not None), None)
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if 0 <= value < 2**53 else None
+    for name in names if numbers else ():
+        count = count_of(numbers.get(name))
+        if count is not None:
+            return count
+    return None
 
 
 def _word(value: Any) -> str | None:

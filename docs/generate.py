@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from equitrcoder.providers.table import provider_table, short_table
+from equitrcoder.providers.table import checked_table, provider_table, short_table
 
 HERE = Path(__file__).parent
 
@@ -26,6 +26,7 @@ def main() -> None:
         "<!-- /providers -->",
         provider_table(),
     )
+    write_between(HERE / "providers.md", "<!-- checked: made by make docs -->", "<!-- /checked -->", checked_table())
     write_between(
         HERE.parent / "README.md",
         "<!-- providers: made by make docs -->",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from equitrcoder.providers import PROVIDERS
 from equitrcoder.providers.choice import KEY_ORDER
-from equitrcoder.providers.table import provider_table, short_table
+from equitrcoder.providers.table import checked_table, provider_table, short_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
 
@@ -15,6 +15,12 @@ def test_the_table_is_the_registry() -> None:
     _, _, rest = PAGE.partition("<!-- providers: made from src/equitrcoder/providers/registry.py -->\n")
     table, _, _ = rest.partition("<!-- /providers -->")
     assert table == provider_table()
+
+
+def test_the_table_of_checks_is_the_registry() -> None:
+    _, _, rest = PAGE.partition("<!-- checked: made by make docs -->\n")
+    table, _, _ = rest.partition("<!-- /checked -->")
+    assert table == checked_table()
 
 
 def test_the_table_of_the_readme_is_the_registry() -> None:

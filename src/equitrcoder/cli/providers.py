@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from equitrcoder.cli.output import print_json_lines, print_lines
 if TYPE_CHECKING:
     from equitrcoder.providers.status import ProviderStatus
 
-WIRE_FROM, CHECKED_FROM = 112, 130
-"""Places of the screen from which on these columns are shown; names of models are never cut."""
+_SHORT = {"recorded traffic": "recorded", "official SDK": "SDK", "specification": "spec", "none": "none"}
+_LEGEND = """\
+recorded: checked on answers recorded from the service; SDK: its official client reads the same; spec: on what its
+pages say, no more; none: it has none. "own tools" are those that the provider runs itself."""
 
 
 @click.command(
@@ -30,9 +33,9 @@ A provider of your own: `providers:` in the settings.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per provider and line.")
 def command(as_json: bool) -> None:
-    """List the providers, whether their keys are set, and the default models.
+    """List the providers: keys, default models, addresses, and what the reading of their answers was checked on.
 
-    Keys themselves are never shown. "Checked on" says what the reading of a provider's messages was checked on.
+    Keys themselves are never shown. On narrow screens the last columns are left out; --json has everything.
     """
     from equitrcoder.agent.startup import settings_for
     from equitrcoder.providers.status import provider_rows
@@ -50,18 +53,31 @@ def command(as_json: bool) -> None:
 def _shown(row: ProviderStatus) -> dict[str, object]:
     from equitrcoder.settings.show import without_password
 
-    return {**row._asdict(), "base_url": row.base_url and without_password(row.base_url)}
+    base_url = row.base_url and without_password(row.base_url)
+    return {**row._asdict(), "checks": row.checks._asdict(), "base_url": base_url}
 
 
 def _print_table(rows: list[ProviderStatus]) -> None:
-    from equitrcoder.cli.tables import Column, screen_width, table
+    setup = [(row.name, row.state, _key(row), row.default_model or "-") for row in rows]
+    print_lines(_table(("provider", "state", "key", "default model"), setup))
+    titles = ("provider", "tools", "parallel", "streaming", "own tools", "capture", "wire", "base URL")
+    print_lines(["", *_table(titles, [_reading(row) for row in rows]), "", *_LEGEND.splitlines()])
 
-    width = screen_width()
-    columns = [Column("provider"), Column("state"), Column("key"), Column("default model")]
-    columns += [Column("wire")] if width >= WIRE_FROM else []
-    columns += [Column("checked on")] if width >= CHECKED_FROM else []
-    cells = ((row.name, row.state, _key(row), row.default_model or "-", row.wire, row.checked) for row in rows)
-    print_lines(table(columns, (row[: len(columns)] for row in cells), width))
+
+def _reading(row: ProviderStatus) -> tuple[str, ...]:
+    checked = [_SHORT[check] for check in row.checks]
+    return (row.name, *checked, row.capture, row.wire, str(_shown(row)["base_url"] or "yours"))
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table without the last columns that the screen has no room for: names and addresses are never cut."""
+    from equitrcoder.cli.tables import GAP, Column, places, screen_width, table
+
+    kept, used = 0, -len(GAP)
+    for number, title in enumerate(titles):
+        used += len(GAP) + max(places(title), *(places(row[number]) for row in rows))
+        kept += used <= screen_width() or number < 4
+    return table([Column(title) for title in titles[:kept]], (row[:kept] for row in rows), screen_width())
 
 
 def _key(row: ProviderStatus) -> str:

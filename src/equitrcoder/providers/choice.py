@@ -195,7 +195,7 @@ def _split(name: str, rows: Mapping[str, Provider], main: Provider | None) -> tu
 
 def _found(rows: Mapping[str, Provider], environ: Mapping[str, str], probe: Probe | None) -> tuple[Provider, str]:
     """The first row that is set up; a local Ollama comes last."""
-    own = [name for name, row in rows.items() if row.checked == "yours" and row.default_model]
+    own = [name for name, row in rows.items() if row.yours and row.default_model]
     first = next((rows[name] for name in (*own, *KEY_ORDER) if _is_set_up(rows[name], environ)), None)
     if first is not None:
         return first, ""

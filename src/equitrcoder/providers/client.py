@@ -227,7 +227,7 @@ class ModelClient:
                 raise
             from equitrcoder.providers.failures import too_long
 
-            raise too_long(self.choice, self._deadline_s, reception.partial) from None
+            raise too_long(self.choice, self._deadline_s, reception.partial, reception.status) from None
         except httpx2.HTTPError as error:
             from equitrcoder.providers.failures import transport_error
 
@@ -235,7 +235,7 @@ class ModelClient:
                 error,
                 self.choice,
                 partial=reception.partial,
-                begun=bool(headers),
+                status=reception.status,
                 idle_timeout_s=self._idle_timeout_s,
             ) from error
         return _response(turn, started, reception.first_byte_at, attempt, headers)

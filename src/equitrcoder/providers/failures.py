@@ -34,7 +34,12 @@ _SHORTEST_SECRET = 6
 
 
 def transport_error(
-    error: httpx2.HTTPError, choice: ModelChoice, *, partial: Turn | None, begun: bool = False, idle_timeout_s: float
+    error: httpx2.HTTPError,
+    choice: ModelChoice,
+    *,
+    partial: Turn | None,
+    status: int | None = None,
+    idle_timeout_s: float,
 ) -> ProviderError:
     """The typed error for a connection that could not be made or broke.
 
@@ -42,7 +47,7 @@ def transport_error(
         error: What the HTTP client raised.
         choice: Who was asked.
         partial: What had been read of a stream; None when it had not begun, or was none.
-        begun: Whether the head of an answer had come.
+        status: Of the answer; None when its head had not come.
         idle_timeout_s: For the words of a timeout.
     """
     import httpx2  # loaded by now
@@ -53,11 +58,12 @@ def transport_error(
     if isinstance(error, httpx2.ProxyError):
         return ProviderUnreachableError(f"The proxy lets nothing through to {name}: {error}.", hint="see HTTPS_PROXY")
     if isinstance(error, httpx2.TimeoutException):
-        return ProviderTimeoutError(f"{name} was silent for {idle_timeout_s:g} s.", partial=partial)
+        return ProviderTimeoutError(f"{name} was silent for {idle_timeout_s:g} s.", partial=partial, status=status)
     if isinstance(error, httpx2.DecodingError):
-        return BadResponseError(f"{name} sent an answer that cannot be unpacked.", partial=partial)
-    if partial is not None or begun:
-        return StreamBrokenError(f"The connection to {name} broke in the middle of an answer.", partial=partial)
+        return BadResponseError(f"{name} sent an answer that cannot be unpacked.", partial=partial, status=status)
+    if status is not None:
+        words = f"The connection to {name} broke in the middle of an answer."
+        return StreamBrokenError(words, partial=partial, status=status)
     if isinstance(error, httpx2.RemoteProtocolError) and _NO_ANSWER not in str(error):
         return BadResponseError(
             f"{name} does not speak HTTP at {_origin_of(choice.base_url)}: {excerpt_of(str(error).encode())}.",
@@ -121,13 +127,14 @@ def _origin_of(url: str) -> str:
     return excerpt_of(f"{parts.scheme}://{parts.netloc}".encode())
 
 
-def too_long(choice: ModelChoice, deadline_s: float, partial: Turn | None) -> ProviderTimeoutError:
+def too_long(choice: ModelChoice, deadline_s: float, partial: Turn | None, status: int | None) -> ProviderTimeoutError:
     """The error for an attempt that used up all its time."""
     return ProviderTimeoutError(
         f"{choice.provider.name} was not done after {deadline_s:g} s.",
         hint="a larger request_timeout_s",
         retryable=False,
         partial=partial,
+        status=status,
     )
 
 

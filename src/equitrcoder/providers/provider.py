@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from equitrcoder.wires.values import ToolSpec
 
 Auth: TypeAlias = Literal["bearer", "bearer-optional", "x-api-key", "x-goog-api-key", "none"]
-Checked: TypeAlias = Literal["recorded traffic", "specification", "yours"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -51,12 +50,12 @@ class Provider:
     """The wire when the user sets a base URL of his own; None: the same."""
     tools: Literal["yes", "no", "model"] = "yes"
     """Whether its models take tools; `model`: it depends on the model."""
-    checked: Checked = "recorded traffic"
-    """What its reading was checked on."""
     source: str = ""
     """The page that says so."""
     free: bool = False
     """Nothing is charged: cost is 0, not unknown."""
+    yours: bool = False
+    """A row of the user's own, not one of the 15."""
     own_base_url: bool = False
     """The base URL stands in the user's settings: names go out as written, and a key is needed only if one is named."""
 

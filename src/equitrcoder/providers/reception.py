@@ -32,6 +32,8 @@ class Reception:
     def __init__(self, choice: ModelChoice, wire: Wire, on_delta: Callable[[Delta], None] | None) -> None:
         self.first_byte_at: float | None = None
         """`time.perf_counter()` of the first byte of the body."""
+        self.status: int | None = None
+        """The HTTP status; None when no head has come."""
         self._choice = choice
         self._wire = wire
         self._on_delta = on_delta
@@ -54,6 +56,7 @@ class Reception:
             ProviderError: It is an error or no answer.
             httpx2.HTTPError: The connection broke.
         """
+        self.status = response.status_code
         try:
             return await self._read(response, streaming=streaming)
         except ProviderError as error:

@@ -182,7 +182,6 @@ PROVIDERS: dict[str, Provider] = {
                 "accounts/fireworks/models/minimax-m3p1-flash",
             ),
             tools="model",
-            checked="specification",
             source="https://docs.fireworks.ai/api-reference/post-chatcompletions",
         ),
         Provider(
@@ -215,7 +214,6 @@ PROVIDERS: dict[str, Provider] = {
                 "perplexity/sonar",
             ),
             tools="model",
-            checked="specification",
             source="https://docs.perplexity.ai/docs/agent-api/openai-compatibility",
         ),
         Provider(
@@ -274,7 +272,6 @@ PROVIDERS: dict[str, Provider] = {
             worker_model="openai/gpt-oss-120b",
             models=("openai/gpt-oss-120b", "anthropic/claude-4.5-sonnet", "deepseek-ai/deepseek-v3.1"),
             tools="no",
-            checked="specification",
             source="https://replicate.com/docs/reference/http",
         ),
         Provider(
@@ -285,7 +282,6 @@ PROVIDERS: dict[str, Provider] = {
             base_url_variables=("ANYSCALE_BASE_URL", "ANYSCALE_SERVICE_URL"),
             bare_path="/v1",
             tools="model",
-            checked="specification",
             source="https://docs.anyscale.com/llms/serving",
         ),
         Provider(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from equitrcoder.errors import ConfigError
 from equitrcoder.providers.addresses import is_loopback, own_base_url
+from equitrcoder.providers.checks import Checks, checks_of
 from equitrcoder.providers.provider import Provider
 from equitrcoder.providers.user_rows import all_rows
 from equitrcoder.records import Capture
@@ -30,8 +31,8 @@ class ProviderStatus(NamedTuple):
     default_model: str | None
     worker_model: str | None
     tools: str
-    checked: str
-    """What its reading was checked on."""
+    checks: Checks
+    """What its reading was checked on, for each thing that matters."""
     free: bool
     state: Literal["ready", "no key", "no base URL"]
     source: str
@@ -80,7 +81,7 @@ def _status(
         default_model=row.default_model,
         worker_model=row.worker_model,
         tools=row.tools,
-        checked=row.checked,
+        checks=checks_of(row, wire),
         free=row.free,
         state=_state(base_url, has_key=place is not None or not needed),
         source=row.source,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from equitrcoder.providers.checks import checks_of
 from equitrcoder.providers.provider import Provider
 from equitrcoder.providers.registry import PROVIDERS
 
@@ -14,9 +17,9 @@ _COLUMNS = (
     "capture",
     "default model; for workers",
     "tools",
-    "checked on",
     "source",
 )
+_CHECKED = ("provider", "wire", "tools", "parallel calls", "streaming", "provider tools")
 
 
 def provider_table() -> str:
@@ -25,17 +28,32 @@ def provider_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def short_table() -> str:
-    """Provider, key and what it was checked on, as a Markdown table, ending in a newline."""
-    columns = ("provider", "key", "default model", "checked on")
+def checked_table() -> str:
+    """What the reading of each row was checked on, as a Markdown table, ending in a newline."""
     rows = [
-        (row.name, _code(row.keys[0]) if row.keys else "none", _code(row.default_model or "yours"), row.checked)
+        (f"**{row.name}**", wire, *checks_of(row, wire))
+        for row in PROVIDERS.values()
+        for wire in dict.fromkeys(filter(None, (row.wire, row.wire_with_base_url)))
+    ]
+    return "\n".join([_line(_CHECKED), _line(["---"] * len(_CHECKED)), *map(_line, rows)]) + "\n"
+
+
+def short_table() -> str:
+    """Provider, key and what its tool calls were checked on, as a Markdown table, ending in a newline."""
+    columns = ("provider", "key", "default model", "tool calls checked on")
+    rows = [
+        (
+            row.name,
+            _code(row.keys[0]) if row.keys else "none",
+            _code(row.default_model or "yours"),
+            checks_of(row).tools if row.takes_tools else "has no tools",
+        )
         for row in PROVIDERS.values()
     ]
     return "\n".join([_line(columns), _line(["---"] * len(columns)), *map(_line, rows)]) + "\n"
 
 
-def _line(cells: tuple[str, ...] | list[str]) -> str:
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -49,7 +67,6 @@ def _cells(row: Provider) -> list[str]:
         row.capture,
         _models(row),
         {"yes": "yes", "no": "no", "model": "by model"}[row.tools],
-        row.checked,
         f"[page]({row.source})",
     ]
 

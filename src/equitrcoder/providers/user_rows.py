@@ -73,7 +73,7 @@ def _new_row(name: str, fields: Mapping[str, Any], where: str) -> Provider:
         base_url_variables=(f"{name.upper().replace('-', '_').replace('.', '_')}_BASE_URL",),
         auth="bearer" if fields.get("key_env") else "none",
         tools="model",
-        checked="yours",
+        yours=True,
         source="settings",
     )
 

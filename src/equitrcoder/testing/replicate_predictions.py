@@ -165,7 +165,15 @@ def _model(name: str) -> dict[str, Any]:
     owner, _, short = name.partition("/")
     properties = {field: {"type": "string"} for field in _FIELDS}
     schema = {"components": {"schemas": {"Input": {"type": "object", "properties": properties}}}}
-    return {"owner": owner, "name": short, "latest_version": {"id": "hidden", "openapi_schema": schema}}
+    version = {"id": "hidden", "created_at": _CREATED, "cog_version": "0", "openapi_schema": schema}
+    return {
+        "url": f"https://replicate.com/{name}",
+        "owner": owner,
+        "name": short,
+        "visibility": "public",
+        "run_count": 0,
+        "latest_version": version,
+    }
 
 
 def _dumps(value: Any) -> bytes:

@@ -1,8 +1,8 @@
 """Redaction: secrets are taken out before the first byte is written, on decoded values.
 
-Known values are found here: those of the environment and of the settings. The table of documented key formats, key
-names, PEM blocks and URL passwords (DESIGN.md section 5) joins at the two places marked "rule table": one looks for
-candidates, one replaces. What goes to the model and to the tools is never altered.
+Known values are those of the environment and of the settings, in all the forms of redaction_forms.py; the documented
+key formats stand in redaction_rules.tsv; key names, authorization headers, PEM blocks and URL passwords are found by
+redaction_named.py. What goes to the model and to the tools is never altered.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ import orjson
 
 from equitrcoder import jsontext
 from equitrcoder.ledger.encoding import encode, plain
+from equitrcoder.ledger.redaction_finder import KNOWN_VALUE, NAMED, Finder, Span
+from equitrcoder.ledger.redaction_named import is_named_secret
 from equitrcoder.records import JSON
 
-KNOWN_VALUE = "known_value"
-"""Name of the rule that counts known secret values."""
-
 _MIN_CHARACTERS = 8
-_SINGLE_LOOKS = 8
-"""Up to so many secrets, looking for each by itself is faster than the linear engine, and loads nothing."""
 
 _SECRET_WORDS = (
     "KEY",
@@ -48,8 +45,15 @@ _NUMBER = re.compile(r"[\d\s.,:+\-/eE%]+")
 _PATH = re.compile(r"(?:~?/|\.\.?/|[A-Za-z]:[\\/]|file:)")
 _BASE64 = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/=]{32,}")
 
-_OPAQUE_KEYS = frozenset({"signature", "thoughtSignature", "thought_signature", "encrypted_content"})
+_OPAQUE_KEYS = frozenset(
+    {
+        *("signature", "thoughtSignature", "thought_signature", "encrypted_content", "encrypted_index"),
+        *("id", "call_id", "item_id", "response_id", "tool_call_id", "tool_use_id"),
+    }
+)
 _OPAQUE_DATA_TYPES = frozenset({"redacted_thinking"})
+_ARGUMENT_KEYS = frozenset({"args", "arguments", "input", "parameters", "partialArgs"})
+"""In a provider's message: what is below them comes from the model, whatever its keys are called."""
 
 
 def secret_values(environ: Mapping[str, str], extra: Iterable[str] = ()) -> list[str]:
@@ -108,35 +112,35 @@ class Piece(NamedTuple):
 
 
 class Redactor:
-    """Takes secrets out of texts and values.
+    """Takes secrets out of texts and values. Thread-safe.
 
     Args:
-        values: The secrets, or a mapping from each secret to the name that stands in its place.
+        values: The known secrets, or a mapping from each secret to the name that stands in its place. Key formats and
+            secrets known by what stands beside them are taken out in any case.
 
     Example:
         >>> Redactor(["gsk_1234567890"]).text("key=gsk_1234567890")
         ('key=[redacted:known_value]', {'known_value': 1})
         >>> Redactor({"gsk_1234567890": "GROQ_API_KEY"}).json({"gsk_1234567890": [1]})
         ({'[redacted:GROQ_API_KEY]': [1]}, {'known_value': 1})
+        >>> Redactor().text("postgres://ada:s3cr3t-one@db/x")
+        ('postgres://ada:[redacted:url-password]@db/x', {'url-password': 1})
     """
 
     def __init__(self, values: Iterable[str] | Mapping[str, str] = ()) -> None:
         named = values if isinstance(values, Mapping) else dict.fromkeys(values, KNOWN_VALUE)
-        # The longest first, so that a secret that contains another one goes as a whole.
-        ordered = sorted((value for value in named if value), key=len, reverse=True)
-        self._secrets = tuple((value, f"[redacted:{named[value]}]") for value in ordered)
-        self._texts = tuple(value for value in ordered)
-        # A character is escaped alike wherever it stands, so a secret in a value is its escaped form in the JSON text.
-        self._escaped = tuple(encode(value)[1:-1] for value in ordered)
-        self._pattern = _one_pattern(self._escaped) if len(ordered) > _SINGLE_LOOKS else None
-        self._ascii_only = all(value.isascii() for value in ordered)
+        self.finder = Finder({value: name for value, name in named.items() if value})
 
     def text(self, text: str) -> tuple[str, dict[str, int]]:
         """Redact one text. Returns it (the same object when nothing was found) and how often each rule applied."""
-        for secret in self._texts:
-            if secret in text:
-                return self._replace(text)
-        return text, {}
+        raw = text.encode("utf-8", "surrogatepass")
+        spans = self.finder.spans(raw)
+        if not spans:
+            return text, {}
+        counts: dict[str, int] = {}
+        for span in spans:
+            counts[span.rule] = counts.get(span.rule, 0) + 1
+        return replaced(raw, spans).decode("utf-8", "surrogatepass"), counts
 
     def json(self, value: JSON, *, native: bool = False) -> tuple[Any, dict[str, int]]:
         """Redact a value: its texts and the keys of its objects.
@@ -154,7 +158,7 @@ class Redactor:
     def piece(self, value: JSON, *, native: bool = False) -> Piece:
         """A value as redacted JSON, for the recorder. `native` as in `json`."""
         raw, plain = _encoded(value)
-        if not self._texts or not self.suspects(raw):
+        if not self.suspects(raw):
             return Piece(raw, value, {}, plain)
         counts: dict[str, int] = {}
         redacted = self._walk(_walkable(raw), counts, native=native)
@@ -168,7 +172,7 @@ class Redactor:
         raw, plain = _encoded(fields)
         if not plain:
             raw = encode({**fields, "exact": True})
-        if not self._texts or not self.suspects(raw):
+        if not self.suspects(raw):
             return raw
         counts: dict[str, int] = dict(fields.get("redactions") or {})
         before = dict(counts)
@@ -179,26 +183,10 @@ class Redactor:
     def suspects(self, raw: bytes) -> bool:
         """Whether JSON text may hold a secret; then the decoded value is looked at.
 
-        rule table: candidates of the key formats are found here too, in one pass of a linear engine.
+        No key format has a character that JSON escapes, and escapes before a key count as a boundary; known values are
+        looked for in their escaped form too. So nothing is missed here.
         """
-        if self._pattern is not None:
-            if self._pattern.search(raw):
-                return True
-        else:
-            for secret in self._escaped:
-                if secret in raw:
-                    return True
-        # Lone surrogates make jsontext write escapes for everything beyond ASCII.
-        return not self._ascii_only and b"\\u" in raw
-
-    def _replace(self, text: str) -> tuple[str, dict[str, int]]:
-        """rule table: its replacements follow the known values here."""
-        count = 0
-        for secret, mark in self._secrets:
-            if secret in text:
-                count += text.count(secret)
-                text = text.replace(secret, mark)
-        return text, {KNOWN_VALUE: count}
+        return self.finder.suspects(raw)
 
     def _walk(self, value: Any, counts: dict[str, int], *, native: bool) -> Any:
         if isinstance(value, str):
@@ -213,9 +201,21 @@ class Redactor:
             name = self._counted(key, counts)
             while name in redacted:  # two secret keys of one object: both values stay
                 name += "'"
-            opaque = native and _is_opaque(key, value)
-            redacted[name] = item if opaque else self._walk(item, counts, native=native)
+            if native and _is_opaque(key, value):
+                redacted[name] = item
+            elif isinstance(item, str) and is_named_secret(key, item):
+                redacted[name] = self._named(item, counts)
+            else:
+                redacted[name] = self._walk(item, counts, native=native and key not in _ARGUMENT_KEYS)
         return redacted
+
+    def _named(self, text: str, counts: dict[str, int]) -> str:
+        """The value of a key that says it is secret; what else is known of it says more."""
+        found = self._counted(text, counts)
+        if found is not text:
+            return found
+        counts[NAMED] = counts.get(NAMED, 0) + 1
+        return f"[redacted:{NAMED}]"
 
     def _counted(self, text: str, counts: dict[str, int]) -> str:
         text, found = self.text(text)
@@ -224,14 +224,14 @@ class Redactor:
         return text
 
 
-def _one_pattern(secrets: tuple[bytes, ...]) -> Any:
-    """Many secrets as one pattern of the linear engine: its cost does not grow with their number."""
-    import re2
-
-    try:
-        return re2.compile(b"|".join(re2.escape(secret) for secret in secrets))
-    except re2.error:
-        return None  # too large, or bytes that are no UTF-8: one look for each then
+def replaced(raw: bytes, spans: Iterable[Span]) -> bytes:
+    """A text with marks in place of its secrets; `spans` in order, none within another."""
+    pieces: list[bytes] = []
+    position = 0
+    for span in spans:
+        pieces += raw[position : span.start], span.mark.encode()
+        position = span.stop
+    return b"".join([*pieces, raw[position:]])
 
 
 def _encoded(value: Any) -> tuple[bytes, bool]:

@@ -60,7 +60,7 @@ class Piece(NamedTuple):
     """Bytes after the last newline: an entry being written, or cut off by a kill."""
 
 
-def read_piece(path: Path, place: Place, *, name: str = "", verify: bool = True) -> Piece:
+def read_piece(path: Path, place: Place, *, name: str = "", verify: bool = True, end: int | None = None) -> Piece:
     """Read the next whole lines of a journal, some 1 MB at most but always one if there is one.
 
     Args:
@@ -68,6 +68,7 @@ def read_piece(path: Path, place: Place, *, name: str = "", verify: bool = True)
         place: Where an earlier piece ended.
         name: What damage calls the file; empty: its path.
         verify: False: trust that each line follows from the one before, as in a journal that this process writes.
+        end: Read no further than this offset.
 
     Raises:
         OSError: It cannot be opened.
@@ -75,6 +76,8 @@ def read_piece(path: Path, place: Place, *, name: str = "", verify: bool = True)
     fd = files.open_to_read(path)
     try:
         data = _whole_lines(fd, place.offset)
+        if end is not None:
+            data = data[: max(0, end - place.offset)]
     finally:
         os.close(fd)
     end = data.rfind(b"\n") + 1
@@ -152,7 +155,7 @@ class _Checker:
         return Place(self._offset, self._seq, self._last_hash)
 
     def take(self, line: bytes) -> None:
-        event = _event(line)
+        event = parse_event(line)
         if event is None:
             self._tell(line, f"entry {self._seq + 1} cannot be read")
             self._sure = False
@@ -193,7 +196,8 @@ def _value(line: bytes) -> Any:
     return jsontext.loads(line) if exact else value
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def parse_event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line (without its newline); None when it is none."""
     try:
         value = _value(line)
     except jsontext.InvalidJSON:

@@ -78,7 +78,7 @@ def read(state_dir: Path, offset: int = 0) -> RegisterReading:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                fields = _fields(line)
+                fields = parse_line(line)
                 if fields is not None:
                     entries.append(Entry(offset, fields))
                 else:
@@ -89,7 +89,8 @@ def read(state_dir: Path, offset: int = 0) -> RegisterReading:
     return RegisterReading(entries, offset, unreadable)
 
 
-def _fields(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None when it is none of this file."""
     try:
         value = jsontext.loads(line)
     except jsontext.InvalidJSON:

@@ -1,4 +1,4 @@
-"""A provider that fails, as the user of `equitrcoder run` meets it: on standard error, in `--json` and in the record."""
+"""A provider that fails, as the user of `equitrcoder run` meets it: in words, in `--json` and in the record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, Reply, ScriptedProvider
+from equitrcoder.testing import Answer, Call, Fault, Reply, ScriptedProvider
 from equitrcoder.testing.script import Usage
 from tests.asking import WIRES
 from tests.command import KEY, Done, World
@@ -185,7 +185,7 @@ def test_nothing_of_a_broken_answer_runs_and_the_attempt_is_recorded(tmp_path: P
     assert of_type(events, "turn") == of_type(events, "call_requested") == []
     failed = of_type(done.events, "request.failed")
     assert [event["wait_s"] is None for event in failed] == [False, True]
-    told = "The stream broke off before the answer was complete. (groq/scripted, status 200)"
+    told = "The connection to groq broke in the middle of an answer. (groq/scripted, status 200)"
     assert {event["error"]["message"] for event in failed} == {told}
 
 

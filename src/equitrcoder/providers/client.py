@@ -90,7 +90,7 @@ class ModelClient:
         self.choice = choice
         self._wire = _wire_of(choice)
         self._dialect = choice.provider.dialect
-        self._headers = _headers(choice)
+        self._headers = request_headers(choice)
         self._idle_timeout_s = idle_timeout_s
         self._deadline_s = deadline_s
         self._max_attempts = max_attempts
@@ -313,7 +313,7 @@ def _response(
     )
 
 
-def _headers(choice: ModelChoice) -> dict[str, str]:
+def request_headers(choice: ModelChoice) -> dict[str, str]:
     headers = {"user-agent": f"equitrcoder/{__version__}", "content-type": "application/json", **choice.headers}
     if choice.key:
         auth = choice.provider.auth

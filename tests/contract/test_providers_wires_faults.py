@@ -19,9 +19,8 @@ from equitrcoder.errors import (
 from equitrcoder.testing import Answer, Call, Fault, Reply, ScriptedProvider
 from tests.asking import KEY, WIRES, Asked, everything_said
 
-GOOD = Answer(
-    text="Both.", calls=[Call("read_file", {"file_path": "a.txt"}), Call("write_file", {"content": "x" * 60})]
-)
+TWO = [Call("read_file", {"file_path": "a.txt"}), Call("write_file", {"content": "x" * 60})]
+GOOD = Answer(text="Both.", calls=TWO)
 
 FORMS: dict[str, str] = {
     # an error object as the wire writes it; MESSAGE, WORD and STATUS are filled in
@@ -166,15 +165,11 @@ async def test_a_refused_key_is_named_by_its_variable_and_never_shown(wire: str,
 @pytest.mark.parametrize("place", [0, 1, 3])
 @pytest.mark.parametrize("wire", WIRES)
 async def test_an_error_inside_a_stream_is_no_answer_and_its_calls_are_not(wire: str, place: int) -> None:
-    error = Fault(
-        answer=GOOD, error={"message": f"overloaded {KEY}", "type": "overloaded_error"}, insert_after_events=place
-    )
-    asked = await ask(wire, [error, GOOD])
-    assert asked.response is not None
-    assert asked.response.attempts == 2
-    (failed,) = asked.failed
-    assert isinstance(failed.error, ProviderOverloadedError | BadResponseError)
-    assert KEY not in everything_said(failed.error)
+    words = {"message": f"overloaded {KEY}", "type": "overloaded_error"}
+    asked = await ask(wire, [Fault(answer=GOOD, error=words, insert_after_events=place)], max_attempts=1)
+    assert isinstance(asked.error, ProviderOverloadedError | BadResponseError)
+    assert KEY not in everything_said(asked.error)
+    assert asked.error.retryable or wire in ("cohere-v2", "ollama-chat")  # theirs have a message and no kind
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -193,9 +188,7 @@ STRANGE: dict[str, bytes] = {
     "wrong types": json.dumps(
         dict.fromkeys(("choices", "output", "content", "candidates", "message", "usage", "id", "model", "status"), 7)
     ).encode(),
-    "empty lists": json.dumps(
-        {"choices": [], "output": None, "content": None, "candidates": [], "message": []}
-    ).encode(),
+    "empty lists": b'{"choices": [], "output": null, "content": null, "candidates": [], "message": []}',
     "nulls": json.dumps(dict.fromkeys(("choices", "output", "content", "candidates", "message", "usage"))).encode(),
     "invalid UTF-8": b'{"choices": "\xff\xfe"}',
     "cut": b'{"choices": [{"message": {"content": "',

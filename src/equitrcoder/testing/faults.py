@@ -57,6 +57,9 @@ def plan(reply: Reply, request: ReceivedRequest, renderer: Renderer) -> Plan:
         content_type, content = _own_body(fault.body)
         events: Sequence[bytes] = [content]
         chunked = False
+    elif fault.error is not None and fault.status >= 400:  # also where a stream was asked for
+        content_type, chunked = "application/json", False
+        events = [renderer.render_error(fault.error, streaming=False)]
     else:
         rendered = renderer.render(fault.answer, request, drop_finish=fault.drop_finish, drop_done=fault.drop_done)
         content_type, chunked = rendered.content_type, request.streaming

@@ -171,7 +171,8 @@ def _executed_item(call: ProviderCall, number: str) -> dict[str, Any]:
     asked = {"server_label": "scripted", "name": call.name, "arguments": _arguments(call)}
     if call.awaits_approval:
         return {**_own("mcp_approval_request", "mcpr", call, number), **asked}
-    told = {"output": call.result if call.error is None else None, "error": call.error}
+    error = None if call.error is None else {"type": "mcp_protocol_error", "code": -32000, "message": call.error}
+    told = {"output": call.result if error is None else None, "error": error}
     return {**_own("mcp_call", "mcp", call, number), **done, **asked, **told}
 
 

@@ -158,7 +158,8 @@ class Fault:
     drop_done: bool = False
     """A stream ends after its finish without its end mark (`[DONE]`)."""
     error: Mapping[str, JSON] | None = None
-    """An error object inside a 200: the body, or in a stream an event after `insert_after_events`, which ends it."""
+    """An error object in the wire's form. Inside a 200: the body, or in a stream an event after `insert_after_events`,
+    which ends it. With another `status`: the body."""
     insert: bytes | str | None = None
     """Bytes put into a stream as they stand, after `insert_after_events` events: garbage, comments, unknown events."""
     insert_after_events: int = 0

@@ -54,7 +54,8 @@ def _positive(schema: Schema, old: bool, levels: int) -> Schema:
     if old and "$ref" in kept:  # before 2019 nothing beside it counted
         kept = {key: value for key, value in kept.items() if key in ANNOTATIONS or key in ("$ref", "definitions")}
     if isinstance(kept.get("items"), list):
-        kept["prefixItems"] = kept.pop("items")
+        places = kept.pop("items")
+        kept |= {"prefixItems": places} if places else {}
     elif isinstance(kept.get("items"), bool) and "prefixItems" not in kept:
         del kept["items"]
     if "oneOf" in kept:

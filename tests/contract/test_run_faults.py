@@ -266,3 +266,43 @@ def test_a_fallback_model_that_could_not_be_asked_is_refused_at_once(name: str, 
         assert provider.requests == []
     assert done.code == 3
     assert code in done.err
+
+
+PRICED = {"prices": {"groq/scripted": {"input": 1.0, "output": 10.0}}}
+
+
+def set_price(world: World) -> None:
+    path = world.home / ".config" / "equitrcoder" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(PRICED))
+
+
+@pytest.mark.parametrize(
+    ("fault", "cost", "counted"),
+    [
+        (Fault(answer=SIDE_EFFECT, close_after_bytes=500), None, True),
+        (Fault(status=503, body={"error": {"message": "busy"}}, headers={"retry-after": "0"}), 0, False),
+        (Fault(close_before_answer=True), 0, False),
+    ],
+    ids=["an answer that broke off", "a refusal", "no answer"],
+)
+def test_what_an_attempt_may_have_cost_counts_for_the_budget(
+    fault: Fault, cost: int | None, counted: bool, tmp_path: Path
+) -> None:
+    """With $0.03 and $0.02 reserved for each request, a second one may go out only if the first cost nothing."""
+    world = World(tmp_path)
+    set_price(world)
+    answer = Answer(text="Done.", usage=Usage(input_tokens=1000, output_tokens=100))
+    with ScriptedProvider([fault, answer]) as provider:
+        limit = {"EQUITRCODER_OUTPUT_LIMIT_TOKENS": "1200"}
+        done = run(world, provider.base_url, "openai-chat", "--budget", "0.03", **limit)
+        requests = len(provider.requests)
+    (events,) = journals(world)
+    (failed,) = of_type(events, "request_failed")
+    assert failed["cost_nanousd"] == cost
+    assert (done.code, requests) == ((5, 1) if counted else (0, 2)), done.err
+    if counted:
+        assert "Budget reached before the next call" in done.err
+        assert events[-1]["status"] == "budget"
+    else:
+        assert done.event("run.finished")["totals"]["cost_nanousd"] == 1000 * 1000 + 100 * 10_000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from equitrcoder.errors import ProviderError, ProviderTimeoutError
 from equitrcoder.wires.values import Usage
 
 if TYPE_CHECKING:
@@ -93,17 +95,25 @@ class Accounts:
         return recorded
 
     def record_request(self, attempt: int) -> None:
-        """Write down that a request goes out, before it does."""
+        """Write down that a request goes out, before it does; raises BudgetExceeded when none may go out again."""
+        if attempt > 1:
+            self._budget.check_again()
         self._attempt = attempt
         self._recorder.request_sent(step=self._result.steps_taken + 1, attempt=attempt)
 
     def record_failed_attempt(self, failed: FailedAttempt) -> None:
-        """Write an attempt that gave no answer to the ledger; what it is known to have cost counts."""
+        """Write an attempt that gave no answer to the ledger.
+
+        What it is known to have cost counts. Where an answer had begun, or silence followed a request, the provider may
+        charge more than it told: then the budget counts all that was reserved.
+        """
         error, partial = failed.error, failed.error.partial
         usage: Usage = partial.usage if partial is not None else Usage()
-        cost = None if usage.input_tokens is None else self._cost(usage)
+        cost = self._cost(usage) if _may_be_charged(error) else 0
         if self._reservation is not None:
             self._reservation.spend(cost, usage)
+            if _may_be_charged(error):
+                self._reservation.spend_all(counted_nanousd=cost or 0)
         self._result.cost_nanousd += cost or 0
         self._recorder.request_failed(
             step=self._result.steps_taken + 1,
@@ -237,3 +247,10 @@ class Accounts:
             metadata={},
             error=error,
         )
+
+
+def _may_be_charged(error: ProviderError) -> bool:
+    """Whether a provider may charge for an attempt that failed so: not for a refusal, nor where nobody was reached."""
+    if error.status is not None:
+        return error.status < HTTPStatus.MULTIPLE_CHOICES
+    return isinstance(error, ProviderTimeoutError)

@@ -97,6 +97,15 @@ class Budget:
                 hint="a larger --max-tokens",
             )
 
+    def check_again(self) -> None:
+        """Refuse to send a request once more when what was set aside for it may be spent already.
+
+        Raises:
+            BudgetExceeded: What is spent and what is set aside are together more than the limit.
+        """
+        if self.limit_nanousd is not None and self.spent_nanousd + self.reserved_nanousd > self.limit_nanousd:
+            raise self._exceeded(self.reserved_nanousd)
+
     def _exceeded(self, next_call_nanousd: int) -> BudgetExceeded:
         limit = self.limit_nanousd or 0
         return BudgetExceeded(
@@ -126,9 +135,9 @@ class Reservation:
         self._budget.spent_nanousd += cost_nanousd or 0
         self._budget.spent_tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
-    def spend_all(self) -> None:
-        """Count the whole amount: an answer came without its tokens, so nobody knows what it cost, at most this."""
-        self._budget.spent_nanousd += self._amount
+    def spend_all(self, *, counted_nanousd: int = 0) -> None:
+        """Count the whole amount, of which some is counted already: nobody knows what was charged, at most this."""
+        self._budget.spent_nanousd += max(self._amount - counted_nanousd, 0)
 
     def release(self) -> None:
         """Give back what was set aside; a second time changes nothing."""

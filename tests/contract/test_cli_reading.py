@@ -376,8 +376,8 @@ def test_stats_as_a_table(state: Path, run: Run) -> None:
     assert out.splitlines() == [
         "tool         calls  failed  p50 ms  p95 ms  p99 ms  total",
         "read_file       11  1 (9%)     6.0      11      11  66 ms",
-        "run_command      1       0   3,100   3,100   3,100  3.1 s",
-        "all             12  1 (8%)                          3.2 s  $0.0010, 1 turn unpriced",
+        "run_command      1       0   3,071   3,071   3,071  3.1 s",
+        "all             12  1 (8%)  sketch                  3.2 s  $0.0010, 1 turn unpriced",
     ]
 
 
@@ -393,6 +393,7 @@ def test_stats_as_json_have_the_seeds_shape(state: Path, run: Run) -> None:
             "total_duration_ms": 0.0,
             "average_duration_ms": 0.0,
             "tool_usage": {},
+            "source": "sketch",
         }
     ]
     record(state)

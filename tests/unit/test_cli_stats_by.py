@@ -112,12 +112,17 @@ def ledger_of_two_days(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return state
 
 
-def groups(state: Path, by: Any, query: CallQuery | None = None) -> list[tuple[Any, ...]]:
+def groups(state: Path, by: Any, query: CallQuery | None = None) -> list[Any]:
+    """The groups, to be compared; percentiles may be 1 % off."""
     with Reader(state) as reader:
         found = reader.breakdown(by, query or CallQuery())
     assert found.by == by
     assert sum(row.calls for row in found.groups) == found.all.calls
-    return [tuple(row) for row in found.groups]
+    return [(*row[:3], *(near(value, found.source) for value in row[3:6]), *row[6:]) for row in found.groups]
+
+
+def near(value: float | None, source: str) -> Any:
+    return value if value is None or source == "exact" else pytest.approx(value, rel=0.0101)
 
 
 def test_by_tool_no_line_claims_a_cost(ledger_of_two_days: Path) -> None:
@@ -183,7 +188,8 @@ def test_groups_can_be_chosen(ledger_of_two_days: Path, query: dict[str, Any], e
 
 def test_a_day_is_local(ledger_of_two_days: Path, zone: Callable[[str], None]) -> None:
     zone("Etc/GMT-14")  # fourteen hours ahead
-    assert [row[0] for row in groups(ledger_of_two_days, "day")] == ["2026-01-02", "2026-01-03"]
+    with Reader(ledger_of_two_days) as reader:
+        assert [row.name for row in reader.breakdown("day").groups] == ["2026-01-02", "2026-01-03"]
 
 
 def test_a_limit_is_refused(ledger_of_two_days: Path) -> None:
@@ -199,7 +205,7 @@ def test_the_table(ledger_of_two_days: Path, run: Run) -> None:
         "supervisor      3  1 (33%)     3.0      40      40  44 ms      2         1    $0.0060",
         "worker          2  1 (50%)     2.0     2.0     2.0   2 ms      1         0  no charge",
         "single          0        0       -       -       -      -      1         0    $0.0020",
-        "all             5  2 (40%)                          46 ms      4         1    $0.0080",
+        "all             5  2 (40%)  sketch                  46 ms      4         1    $0.0080",
     ]
 
 
@@ -208,19 +214,20 @@ def test_as_json_the_seeds_shape_and_the_groups(ledger_of_two_days: Path, run: R
     found = json.loads(run("stats", "--by", "model", "--json")[1])
     assert {name: found[name] for name in plain} == plain
     assert [name for name in found if name not in plain] == ["by", "groups", "turns", "cost_nanousd", "unpriced_turns"]
-    assert found["groups"][1] == {
-        "name": "ollama/small",
-        "calls": 2,
-        "failed": 1,
-        "failure_rate": 0.5,
-        "p50_ms": 2.0,
-        "p95_ms": 2.0,
-        "p99_ms": 2.0,
-        "total_duration_ms": 2.0,
-        "turns": 1,
-        "cost_nanousd": 0,
-        "unpriced_turns": 0,
-    }
+    percentiles = [found["groups"][1].pop(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+    assert percentiles == pytest.approx([2.0] * 3, rel=0.01)
+    assert found["groups"][1] == (
+        {
+            "name": "ollama/small",
+            "calls": 2,
+            "failed": 1,
+            "failure_rate": 0.5,
+            "total_duration_ms": 2.0,
+            "turns": 1,
+            "cost_nanousd": 0,
+            "unpriced_turns": 0,
+        }
+    )
     assert (found["turns"], found["cost_nanousd"], found["unpriced_turns"]) == (4, 8_000_000, 1)
 
 

@@ -38,12 +38,17 @@ _OPTIONS = (
     click.option("--model", metavar="MODEL", shell_complete=complete_model, help="Asked for by this model."),
     click.option("--agent", metavar="AGENT", help="By this agent: its name, or single, supervisor or worker."),
     since_option,
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N."),
 )
+_LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N.")
 
 
 def call_filters(command: Command) -> Command:
     """Add the options to a click command; it gets them as keyword arguments, for `call_query`."""
+    return counting_filters(_LIMIT(command))
+
+
+def counting_filters(command: Command) -> Command:
+    """The same without --limit, for what counts."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

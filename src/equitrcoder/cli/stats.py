@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from equitrcoder.cli import text
+from equitrcoder.cli.call_filters import call_query, counting_filters
 from equitrcoder.cli.output import print_json, print_lines
-from equitrcoder.cli.reading import open_reader, run_option, say_nothing_found
+from equitrcoder.cli.reading import open_reader, say_nothing_found
 from equitrcoder.cli.tables import Column, screen_width, table
-from equitrcoder.cli.times import since_option
+from equitrcoder.records import AgentRole
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.breakdown import Breakdown, Grouping, GroupRow
 
+_ROLES = "single, supervisor or worker"
 GROUPINGS = ("tool", "model", "provider", "agent", "role", "day")
 
 
@@ -26,12 +27,18 @@ GROUPINGS = ("tool", "model", "provider", "agent", "role", "day")
 Examples
   equitrcoder stats
   equitrcoder stats --run last
-  equitrcoder stats --by model --since 1w
+  equitrcoder stats --by model --since today
+  equitrcoder stats --tool run_command --by day --since 2026-01-01
   equitrcoder stats --since 1w --json | jq .success_rate
 
 \b
 Closed calls are counted; "failed" is every end but success. p50, p95 and p99: half of the calls, 95 and 99 of 100,
-took at most so long. What an answer cost is not the cost of a tool: by tool it stands in the last line only.""",
+took at most so long. What an answer cost is not the cost of a tool: by tool it stands in the last line only.
+
+\b
+"sketch" in the last line: from figures kept while calls are recorded, in no time however many there are; p50, p95 and
+p99 are at most 1 % off, all else is exact, and pruned runs are counted. "exact": counted now from the calls that are
+there, because --outcome, --failed or a --since within a day asks for what is not kept.""",
 )
 @click.option(
     "--by",
@@ -39,19 +46,23 @@ took at most so long. What an answer cost is not the cost of a tool: by tool it 
     metavar="GROUP",
     help=f"One line per {', '.join(GROUPINGS[:-1])} or {GROUPINGS[-1]} (tool).",
 )
-@run_option
-@since_option
+@counting_filters
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object, as get_tool_call_stats() gives it; with --by also groups."
+    "--role", type=click.Choice(get_args(AgentRole)), metavar="ROLE", help="By agents that are " + _ROLES + "."
 )
-def command(by: Grouping | None, run: str | None, since: datetime | None, as_json: bool) -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object, as get_tool_call_stats() gives it, and its source; with --by also groups.",
+)
+def command(by: Grouping | None, as_json: bool, **chosen: Any) -> None:
     """Count tool calls: how many, how often they failed, how long they took, and what the models cost."""
-    from equitrcoder.ledger import CallQuery
-
     with open_reader() as reader:
-        query = CallQuery(run=run, since=since)
+        query = call_query(reader, **chosen)
         if as_json and by is None:
-            print_json(reader.stats(query))
+            stats, source = reader.stats_with_source(query)
+            print_json({**stats, "source": source})
             return
         breakdown = reader.breakdown(by or "tool", query)
         if as_json:
@@ -77,7 +88,7 @@ def rows(breakdown: Breakdown) -> Iterator[tuple[str, ...]]:
     for group in breakdown.groups:
         yield (*_cells(group), *(() if by_tool else _spent(group)), "")
     everything = breakdown.all
-    yield (*_cells(everything, sums=True), *((cost_of(everything),) if by_tool else (*_spent(everything), "")))
+    yield (*_cells(everything, breakdown.source), *((cost_of(everything),) if by_tool else (*_spent(everything), "")))
 
 
 def _spent(row: GroupRow) -> tuple[str, str, str]:
@@ -104,14 +115,15 @@ def cost_of(row: GroupRow) -> str:
     return "no charge" if turns else ""
 
 
-def _cells(row: GroupRow, *, sums: bool = False) -> tuple[str, ...]:
-    percentiles = ("", "", "") if sums else map(_milliseconds, (row.p50_ms, row.p95_ms, row.p99_ms))
+def _cells(row: GroupRow, source: str = "") -> tuple[str, ...]:
+    """A line; that of all groups has its source where they have percentiles."""
+    percentiles = (source, "", "") if source else map(_milliseconds, (row.p50_ms, row.p95_ms, row.p99_ms))
     return (
         row.name or "(no name)",
         f"{row.calls:,}",
         _failed(row.failed, row.calls),
         *percentiles,
-        "-" if row.p50_ms is None and not sums else seconds(row.total_ms),
+        "-" if row.p50_ms is None and not source else seconds(row.total_ms),
     )
 
 

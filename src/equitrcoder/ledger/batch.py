@@ -43,6 +43,7 @@ class Batch:
         calls_without_turn: Requested here, and their turn is not: it came in an earlier piece, or was damaged.
         turns: Rows of model_turns.
         sums, facts: What is added to the run's row, and what is set in it.
+        failed_cost_nanousd: What of the cost was of requests that failed.
         clock: The latest time seen in the run.
         finished: 1 when the run's end is among the events.
     """
@@ -57,6 +58,7 @@ class Batch:
         self.changed_calls: dict[str, dict[str, Any]] = {}
         self.turns: list[dict[str, Any]] = []
         self.sums = dict.fromkeys(RUN_SUMS, 0)
+        self.failed_cost_nanousd = 0
         self.facts: dict[str, Any] = {}
         self.damage: list[Damage] = []
         self._path: str = state["path"]
@@ -75,7 +77,9 @@ class Batch:
         self.facts["started_at"] = event["at"]
 
     def _request_failed(self, event: dict[str, Any], *_: int) -> None:
-        self.sums["cost_nanousd"] += rows.whole_number(event.get("cost_nanousd")) or 0
+        cost_nanousd = rows.whole_number(event.get("cost_nanousd")) or 0
+        self.sums["cost_nanousd"] += cost_nanousd
+        self.failed_cost_nanousd += cost_nanousd
 
     def _turn(self, event: dict[str, Any], *_: int) -> None:
         row = {"run_id": self.run_id, **rows.turn_row(event)}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-from equitrcoder.errors import LedgerError
+from equitrcoder.ledger import sketch
+from equitrcoder.ledger.cells import Cell, microseconds
 from equitrcoder.ledger.queries import CallQuery, where
-from equitrcoder.ledger.stats import CLOSED
+from equitrcoder.ledger.stats import CLOSED, refuse_limit
+from equitrcoder.ledger.summing import Source, can_answer, gather, one_view, prepare
 from equitrcoder.records import JSON, format_time
 
 Grouping: TypeAlias = Literal["tool", "model", "provider", "agent", "role", "day"]
 
 _RUN_COLUMNS = {"model": "model_requested", "provider": "provider", "agent": "agent_name", "role": "agent_role"}
+_SHARES = (0.50, 0.95, 0.99)
 
 
 class GroupRow(NamedTuple):
@@ -44,12 +47,14 @@ class Breakdown(NamedTuple):
     """The most used first; days in their order. A group with answers and without calls is there with 0 calls."""
     all: GroupRow
     """Without percentiles; has turns and cost also where groups are tools."""
+    source: Source = "exact"
+    """Where it comes from: "sketch", percentiles at most 1 % off, or "exact", counted from the calls themselves."""
 
 
 def compute_breakdown(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> Breakdown:
-    """Group the closed calls and the model answers of a query, percentiles exact (nearest rank).
+    """Group the closed calls and the model answers of a query.
 
-    What a failed attempt cost belongs to the moment at which its run started.
+    What a failed attempt cost belongs to the moment at which its run started, and to the model that was asked.
 
     Args:
         query: `run` must be a whole id. When it chooses single calls (by tool or outcome) there is no cost: that is
@@ -58,28 +63,46 @@ def compute_breakdown(connection: sqlite3.Connection, by: Grouping, query: CallQ
     Raises:
         LedgerError: The query has a limit.
     """
-    if query.limit is not None:
-        raise LedgerError("Statistics take no limit.", hint="choose by run, session, tool or time")
-    calls = _calls(connection, by, query)
+    refuse_limit(query)
     costs = not (query.tool or query.outcome or query.failed)
-    spent = _spent(connection, by, query) if costs else {}
-    if by == "tool" or not costs:
+    if not can_answer(query):
+        return _broken_down(
+            by, "exact", _calls(connection, by, query), _spent(connection, by, query) if costs else None
+        )
+    prepare(connection, [by], query)
+    with one_view(connection):
+        found = gather(connection, by, query)
+        everything = gather(connection, "all", query) if by == "tool" else found
+    calls = {name: cell for name, cell in found.items() if cell.calls}
+    spent = {name: (cell.turns, cell.cost_nanousd, cell.unpriced_turns) for name, cell in everything.items()}
+    return _broken_down(by, "sketch", calls, _without_nothing(spent) if costs else None)
+
+
+def _without_nothing(spent: dict[str, _Spent]) -> dict[str, _Spent]:
+    return {name: found for name, found in spent.items() if any(found)}
+
+
+def _broken_down(
+    by: Grouping, source: Source, calls: Mapping[str, Cell | _Calls], spent: dict[str, _Spent] | None
+) -> Breakdown:
+    if by == "tool" or spent is None:
         groups = [_row(name, found, None) for name, found in calls.items()]
     else:
         names = dict.fromkeys([*calls, *spent])
         groups = [_row(name, calls.get(name) or _Calls(), spent.get(name, _NOTHING)) for name in names]
     groups.sort(key=lambda row: (0, 0, row.name) if by == "day" else (-row.calls, -(row.turns or 0), row.name))
-    return Breakdown(by, groups, _all(groups, _summed(spent.values()) if costs else None))
+    return Breakdown(by, groups, _all(groups, None if spent is None else _summed(spent.values())), source)
 
 
 def breakdown_to_dict(breakdown: Breakdown) -> dict[str, JSON]:
-    """A breakdown as plain data: {by, groups, turns, cost_nanousd, unpriced_turns}.
+    """A breakdown as plain data: {by, source, groups, turns, cost_nanousd, unpriced_turns}.
 
     Each group: `name calls failed failure_rate p50_ms p95_ms p99_ms total_duration_ms turns cost_nanousd
     unpriced_turns`; the last three are None where groups are tools.
     """
     return {
         "by": breakdown.by,
+        "source": breakdown.source,
         "groups": [_group(row) for row in breakdown.groups],
         "turns": breakdown.all.turns,
         "cost_nanousd": breakdown.all.cost_nanousd,
@@ -104,13 +127,14 @@ def _group(row: GroupRow) -> dict[str, JSON]:
 
 
 class _Calls:
-    """Closed calls of one group, counted."""
+    """Closed calls of one group, with all of their durations."""
 
-    __slots__ = ("count", "durations", "failed")
+    __slots__ = ("calls", "duration_us", "durations", "success")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.failed = 0
+        self.calls = 0
+        self.success = 0
+        self.duration_us = 0
         self.durations: list[float] = []
 
 
@@ -123,17 +147,18 @@ def _calls(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> di
     column = "c.tool_name" if by == "tool" else _column(by, "c.requested_at")
     condition, values = where(query)
     found: dict[str, _Calls] = {}
-    for name, failed, duration_ms in connection.execute(
-        f"SELECT {column}, c.outcome <> 'success', c.duration_ms "  # noqa: S608 - columns of our own
+    for name, success, duration_ms in connection.execute(
+        f"SELECT {column}, c.outcome = 'success', c.duration_ms "  # noqa: S608 - columns of our own
         f"FROM tool_calls AS c JOIN agent_runs AS r ON r.run_id = c.run_id WHERE {CLOSED} AND {condition}",
         values,
     ):
         group = found.get(name)
         if group is None:
             group = found[name] = _Calls()
-        group.count += 1
-        group.failed += failed
+        group.calls += 1
+        group.success += success
         if duration_ms is not None:
+            group.duration_us += microseconds(duration_ms)
             group.durations.append(duration_ms)
     return found
 
@@ -149,7 +174,7 @@ def _spent(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> di
         values,
     ):
         found[name] = (sums[0], sums[1], sums[2])
-    condition, values = _where_turns(query, "r.started_at", "r.model_requested = ? OR r.model_answered = ?")
+    condition, values = _where_turns(query, "r.started_at", "r.model_requested = ?")
     for name, cost in connection.execute(
         f"SELECT {_column(by, 'r.started_at')}, sum(r.cost_nanousd - "  # noqa: S608 - columns of our own
         "(SELECT coalesce(sum(t.cost_nanousd), 0) FROM model_turns AS t WHERE t.run_id = r.run_id)) AS rest "
@@ -164,7 +189,7 @@ def _spent(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> di
 def _column(by: Grouping, time: str) -> str:
     if by == "tool":
         return "''"
-    return f"coalesce(date({time}, 'localtime'), 'unknown')" if by == "day" else f"r.{_RUN_COLUMNS[by]}"
+    return f"local_day({time})" if by == "day" else f"r.{_RUN_COLUMNS[by]}"
 
 
 def _where_turns(query: CallQuery, time: str, model: str) -> tuple[str, list[object]]:
@@ -175,6 +200,7 @@ def _where_turns(query: CallQuery, time: str, model: str) -> tuple[str, list[obj
         "r.provider = ?": query.provider,
         f"({model})": query.model,
         "(r.agent_name = ? OR r.agent_role = ?)": query.agent,
+        "r.agent_role = ?": query.role,
         f"{time} >= ?": query.since and format_time(query.since),
         f"{time} < ?": query.until and format_time(query.until),
     }
@@ -204,17 +230,21 @@ def _all(groups: list[GroupRow], spent: _Spent | None) -> GroupRow:
     )
 
 
-def _row(name: str, calls: _Calls, spent: _Spent | None) -> GroupRow:
-    ordered = sorted(calls.durations)
+def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:
+    if isinstance(calls, _Calls):
+        ordered = sorted(calls.durations)
+        points = [percentile(ordered, share) for share in _SHARES]
+    else:
+        points = sketch.percentiles(calls.buckets, _SHARES)
     turns, cost, unpriced = (None, None, None) if spent is None else spent
     return GroupRow(
         name=name,
-        calls=calls.count,
-        failed=calls.failed,
-        p50_ms=percentile(ordered, 0.50),
-        p95_ms=percentile(ordered, 0.95),
-        p99_ms=percentile(ordered, 0.99),
-        total_ms=round(sum(ordered), 3),
+        calls=calls.calls,
+        failed=calls.calls - calls.success,
+        p50_ms=points[0],
+        p95_ms=points[1],
+        p99_ms=points[2],
+        total_ms=calls.duration_us / 1000,
         turns=turns,
         cost_nanousd=cost,
         unpriced_turns=unpriced,

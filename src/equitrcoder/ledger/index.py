@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from equitrcoder import jsontext
-from equitrcoder.ledger import register, rows, schema
+from equitrcoder.ledger import cells, register, rows, schema
 from equitrcoder.ledger.batch import RUN_FACTS, RUN_SUMS, Batch, added_up, fact
+from equitrcoder.ledger.counting import Counting
 from equitrcoder.ledger.journal import Handed
 from equitrcoder.ledger.reading import Damage, Piece, Place, read_piece
 
 NAME = "index.sqlite"
 _BUSY_S = 10.0
+_FOLD_RUNS = 64
+"""So many finished runs are folded into the sums together; until then a question adds their cells up itself."""
 
 
 class WrongSchema(sqlite3.DatabaseError):
@@ -41,6 +44,7 @@ class Index:
     def __init__(self, path: Path | None, state_dir: Path) -> None:
         self.path = path
         self.state_dir = state_dir
+        self.fold_runs = _FOLD_RUNS
         name = ":memory:" if path is None else str(path)
         self.connection = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
@@ -56,6 +60,7 @@ class Index:
         if self.path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        cells.register_functions(connection)
         connection.execute("PRAGMA wal_autocheckpoint = 1000")  # 16 MB: most runs copy their pages once, at the end
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
@@ -158,6 +163,7 @@ class Index:
         if fields.get("found"):
             self._add_damage(Damage(register.NAME, number, 0, f"run {fields['run_id']} was missing in it"))
         self._insert("agent_runs", {"run_id": fields["run_id"], "number": number, "started_at": at, **facts})
+        self.connection.execute("INSERT INTO unfolded VALUES (?)", (number,))
 
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         self.connection.execute(_insert_statement(table, tuple(row)), tuple(row.values()))
@@ -242,12 +248,8 @@ class Index:
         return True
 
     def _journal(self, run_id: str) -> dict[str, Any] | None:
-        names = ("path", "number", "offset", "seq", "last_hash", "clock", "finished")
-        found = self.connection.execute(
-            f"SELECT {', '.join(names)} FROM journals WHERE run_id = ?",  # noqa: S608 - names of our own
-            (run_id,),
-        ).fetchone()
-        return None if found is None else dict(zip(names, found, strict=True))
+        found = self.connection.execute(_JOURNAL, (run_id,)).fetchone()
+        return None if found is None else dict(zip(_JOURNAL_COLUMNS, found, strict=True))
 
     def _apply_piece(self, run_id: str, state: dict[str, Any], piece: Piece) -> None:
         batch = Batch(run_id, state)
@@ -259,25 +261,33 @@ class Index:
         batch.settle()
         for damage in (*piece.damage, *batch.damage):
             self._add_damage(damage)
-        self._write(batch)
+        self._write(batch, state)
         self.connection.execute(
             "UPDATE journals SET offset = ?, seq = ?, last_hash = ?, clock = ?, finished = ? WHERE run_id = ?",
             (piece.place.offset, piece.place.seq, piece.place.last_hash, batch.clock, batch.finished, run_id),
         )
         if batch.finished:
-            self._close_lost_calls(run_id)
             self._compare_with_register(run_id)
+            cells.fold_some(self.connection, self.fold_runs)
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch, state: dict[str, Any]) -> None:
         connection = self.connection
+        counting = Counting(connection, batch, state)
         for uid in batch.calls_without_turn:  # its turn came in an earlier piece, or was damaged
-            batch.sums["calls"] += not self._knows_call(uid)
-            for (order_at,) in connection.execute("SELECT order_at FROM tool_calls WHERE call_uid = ?", (uid,)):
-                batch.new_calls[uid]["order_at"] = order_at  # as its turn said
+            known = connection.execute(
+                "SELECT order_at, outcome, run_id FROM tool_calls WHERE call_uid = ?", (uid,)
+            ).fetchone()
+            batch.sums["calls"] += known is None
+            if known is not None:
+                batch.new_calls[uid]["order_at"] = known[0]  # as its turn said
+                counting.replaced_call(known[1], known[2])
+        for row in batch.new_calls.values():
+            counting.new_call(row)
         connection.executemany(_ENTER_CALL, [tuple(row.values()) for row in batch.new_calls.values()])
         for uid, row in batch.changed_calls.items():
             if row.get("redactions"):
                 row["redactions"] = self._redactions_with(uid, row["redactions"])
+            counting.changed_call(uid, row)
             names = ", ".join(f"{name} = ?" for name in row)
             found = connection.execute(
                 f"UPDATE tool_calls SET {names} WHERE call_uid = ? AND run_id = ?",  # noqa: S608 - names of our own
@@ -285,6 +295,8 @@ class Index:
             )
             if not found.rowcount:
                 batch.sums["failed_calls"] -= rows.is_failed(row.get("outcome", "requested"))
+        counting.turns()
+        counting.failed_cost(batch.facts.get("started_at") or state["started_at"])
         for row in batch.turns:
             connection.execute(_insert_statement("model_turns", tuple(row)), tuple(row.values()))
         sums = ", ".join(f"{name} = {name} + ?" for name in RUN_SUMS)
@@ -293,9 +305,10 @@ class Index:
             f"UPDATE agent_runs SET {sums}{facts} WHERE run_id = ?",  # noqa: S608 - names of our own
             (*(batch.sums[name] for name in RUN_SUMS), *batch.facts.values(), batch.run_id),
         )
-
-    def _knows_call(self, uid: str) -> bool:
-        return self.connection.execute("SELECT 1 FROM tool_calls WHERE call_uid = ?", (uid,)).fetchone() is not None
+        if batch.finished:
+            counting.lost_calls()
+            self._close_lost_calls(batch.run_id)
+        counting.finish()
 
     def _redactions_with(self, uid: str, found: str) -> str | None:
         before = self.connection.execute("SELECT redactions FROM tool_calls WHERE call_uid = ?", (uid,)).fetchone()
@@ -332,6 +345,15 @@ def _insert_statement(table: str, names: Sequence[str]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - names of our own
 
 
+_JOURNAL_COLUMNS = (
+    *("path", "number", "offset", "seq", "last_hash", "clock", "finished"),
+    *("provider", "model_requested", "agent_role", "agent_name", "started_at"),
+)
+_JOURNAL = (
+    "SELECT path, j.number, offset, seq, last_hash, clock, finished, "
+    "provider, model_requested, agent_role, agent_name, started_at "
+    "FROM journals AS j JOIN agent_runs AS r USING (run_id) WHERE run_id = ?"
+)
 _ENTER_CALL = _insert_statement("tool_calls", tuple(rows.CALL_COLUMNS))
 
 

@@ -27,6 +27,8 @@ class CallQuery:
     """As requested or as answered."""
     agent: str | None = None
     """Name or role of the agent."""
+    role: str | None = None
+    """single, supervisor or worker."""
     since: datetime | None = None
     """Requested at or after this moment (aware)."""
     until: datetime | None = None
@@ -73,6 +75,8 @@ def where(query: CallQuery) -> tuple[str, list[object]]:
         term(f"({_OF_RUNS} model_requested = ?) OR {_ANSWERED})", query.model, query.model)
     if query.agent is not None:
         term(f"{_OF_RUNS} agent_name = ? OR agent_role = ?)", query.agent, query.agent)
+    if query.role is not None:
+        term(f"{_OF_RUNS} agent_role = ?)", query.role)
     if query.since is not None:
         term("c.requested_at >= ?", format_time(query.since))
     if query.until is not None:

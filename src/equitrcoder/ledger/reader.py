@@ -22,6 +22,7 @@ from equitrcoder.records import JSON, ModelTurn, Run, RunStatus, ToolCall, forma
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.breakdown import Breakdown, Grouping
+    from equitrcoder.ledger.summing import Source
 
 T = TypeVar("T")
 _PAGE = 500
@@ -228,13 +229,20 @@ class Reader:
 
     def stats(self, query: CallQuery = EVERY_CALL) -> Stats:
         """Count the closed calls of a query; every key is there when there are none."""
+        return self.stats_with_source(query)[0]
+
+    def stats_with_source(self, query: CallQuery = EVERY_CALL) -> tuple[Stats, Source]:
+        """The same, and whether it was counted before ("sketch") or now, call by call ("exact").
+
+        Runs that were pruned or deleted are in what was counted before, and no longer among the calls.
+        """
         query = self._resolved(query)
         return self._ask(lambda connection: compute_stats(connection, query))
 
     def breakdown(self, by: Grouping, query: CallQuery = EVERY_CALL) -> Breakdown:
         """The closed calls of a query and what the models cost: by tool, model, provider, agent, role or day.
 
-        With exact percentiles, the most used first.
+        The most used first. `source` says where it comes from; percentiles of a sketch are at most 1 % off.
         """
         from equitrcoder.ledger.breakdown import compute_breakdown
 

@@ -33,6 +33,7 @@ CALL_COLUMNS: dict[str, Any] = {
     "tool_name": "",
     "tool_kind": "function",
     "executed_by": "client",
+    "actor": 0,
     "arguments": None,
     "arguments_form": NONE,
     "arguments_raw": None,
@@ -187,7 +188,7 @@ def turn_row(event: dict[str, Any]) -> dict[str, Any]:
     """What `turn` says of a model's answer."""
     found = event.get("usage")
     usage: dict[str, Any] = found if isinstance(found, dict) else {}
-    calls = event.get("calls")
+    calls, attempts = event.get("calls"), whole_number(event.get("attempts"))
     return {
         "step": int(event["step"]),
         "at": event["at"],
@@ -200,7 +201,7 @@ def turn_row(event: dict[str, Any]) -> dict[str, Any]:
         "finish": text(event.get("finish")),
         "duration_ms": number(event.get("duration_ms")),
         "time_to_first_byte_ms": number(event.get("time_to_first_byte_ms")),
-        "attempts": whole_number(event.get("attempts")) or 1,
+        "attempts": 1 if attempts is None else attempts,
         "cost_nanousd": whole_number(event.get("cost_nanousd")),
         "price_version": text(event.get("price_version")),
         "text": text(event.get("text")) or "",

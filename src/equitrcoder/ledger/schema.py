@@ -1,11 +1,26 @@
-"""The tables of the index. A change here is a new VERSION: the index is made anew from the journals, never migrated."""
+"""The tables of the index. A change here is a new VERSION: the index is made anew from the journals, never migrated.
+
+Statistics (`cells.py`): `run_statistics` has a row per run, quarter of an hour, tool and actor, written with the calls
+that it counts. `statistics` adds up finished runs for what is asked most: always, by month and by day; all, by tool,
+model, provider, agent and role; and each tool with each actor. Which runs are not in it yet, `unfolded` says.
+"""
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x45515452  # "EQTR"
 
-TABLES = """
+SUMS = (
+    *("success", "failed", "invalid", "denied", "cancelled", "timeout", "interrupted", "unknown"),  # closed calls
+    *("timed", "duration_us"),  # how many calls have a known duration, and their sum
+    *("turns", "unpriced_turns", "input_tokens", "cached_read_tokens", "cache_write_tokens", "output_tokens"),
+    *("reasoning_tokens", "cost_nanousd"),  # cost: of answers, and of requests that failed
+)
+"""Columns of the statistics that add up. Figures of answers stand in rows without a tool (tool_name '')."""
+
+_SUMS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
+
+TABLES = f"""
 CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL, text TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 
 CREATE TABLE journals (
@@ -56,6 +71,9 @@ CREATE TABLE agent_runs (
 );
 CREATE INDEX agent_runs_number ON agent_runs (number);
 CREATE INDEX agent_runs_session ON agent_runs (session_id, number);
+CREATE INDEX agent_runs_provider ON agent_runs (provider, number);
+CREATE INDEX agent_runs_status ON agent_runs (status, number);
+CREATE INDEX agent_runs_repo ON agent_runs (repo_path, number);
 
 CREATE TABLE model_turns (
     run_id TEXT NOT NULL,
@@ -88,6 +106,7 @@ CREATE TABLE tool_calls (
     tool_name TEXT NOT NULL,
     tool_kind TEXT NOT NULL,
     executed_by TEXT NOT NULL,
+    actor INTEGER NOT NULL,              -- who asked for it: actors.id
     arguments TEXT,                      -- JSON
     arguments_form INTEGER NOT NULL,     -- 0 none, 1 whole, 2 in the journal
     arguments_raw TEXT,                  -- the same forms, in arguments_raw_form
@@ -117,9 +136,9 @@ CREATE TABLE tool_calls (
     finished_length INTEGER
 );
 CREATE UNIQUE INDEX tool_calls_uid ON tool_calls (call_uid);
--- Holds all that statistics need, so that they never read the rows themselves, which are large.
-CREATE INDEX tool_calls_run ON tool_calls (run_id, ordinal, tool_name, outcome, duration_ms);
+CREATE INDEX tool_calls_run ON tool_calls (run_id, order_at, run_number, ordinal);
 CREATE INDEX tool_calls_order ON tool_calls (order_at, run_number, ordinal);
+CREATE INDEX tool_calls_chosen ON tool_calls (tool_name, outcome, actor, order_at, run_number, ordinal);
 
 CREATE TABLE damage (
     path TEXT NOT NULL,
@@ -128,4 +147,51 @@ CREATE TABLE damage (
     bytes INTEGER NOT NULL,
     PRIMARY KEY (path, offset, what)
 ) WITHOUT ROWID;
+
+CREATE TABLE actors (                    -- who asks: a role of an agent, and the model that answered it
+    id INTEGER PRIMARY KEY,              -- made from what follows, the same in every index
+    provider TEXT NOT NULL,
+    model_requested TEXT NOT NULL,
+    model_answered TEXT NOT NULL,        -- '' when it is not known
+    agent_role TEXT NOT NULL,
+    agent_name TEXT NOT NULL
+);
+
+CREATE TABLE run_statistics (
+    run_number INTEGER NOT NULL,
+    quarter INTEGER NOT NULL,            -- hours of UTC times 4, since 1970
+    tool_name TEXT NOT NULL,
+    actor INTEGER NOT NULL,
+    {_SUMS},
+    sketch BLOB NOT NULL,                -- durations, see sketch.py
+    PRIMARY KEY (run_number, quarter, tool_name, actor)
+) WITHOUT ROWID;
+
+CREATE TABLE statistics (
+    grouping TEXT NOT NULL,              -- all tool model provider agent role each
+    period TEXT NOT NULL,                -- '' always, m2026-01 a month, d2026-01-31 a day, of a zone
+    name TEXT NOT NULL,                  -- the tool, the model, ...
+    actor INTEGER NOT NULL,              -- for each, else 0
+    {_SUMS},
+    sketch BLOB NOT NULL,
+    PRIMARY KEY (grouping, period, name, actor)
+) WITHOUT ROWID;
+
+CREATE TABLE unfolded (run_number INTEGER PRIMARY KEY);
+CREATE TABLE zone (number INTEGER NOT NULL  -- whose days the statistics are by, see days.py
+);
+
+CREATE TABLE tombstones (                -- runs that were pruned or deleted; their statistics stay
+    run_id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    session_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    at TEXT NOT NULL,
+    why TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    last_hash TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tombstones_session ON tombstones (session_id);
 """

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TypedDict
+from collections.abc import Iterable
+from typing import TypeAlias, TypedDict
 
 from equitrcoder.errors import LedgerError
+from equitrcoder.ledger.cells import MICROSECONDS_SQL
 from equitrcoder.ledger.queries import CallQuery, where
+from equitrcoder.ledger.summing import Source, can_answer, gather, one_view, prepare
 
 CLOSED = "c.outcome NOT IN ('requested', 'running')"
 """Condition on `tool_calls AS c`."""
+
+_Tool: TypeAlias = tuple[str, int, int, int]
+"""(name, closed calls, successful ones, microseconds)"""
 
 
 class ToolUsage(TypedDict):
@@ -39,34 +45,50 @@ class Stats(TypedDict):
     """By tool, the most used first; of equally used ones by name."""
 
 
-def compute_stats(connection: sqlite3.Connection, query: CallQuery) -> Stats:
-    """Count the closed calls of a query. Its `run` must be a whole id."""
-    source, values = _closed(query)
-    found = connection.execute(
-        f"SELECT c.tool_name, count(*), sum(c.outcome = 'success'), total(c.duration_ms) {source} "
-        "GROUP BY c.tool_name ORDER BY count(*) DESC, c.tool_name",
-        values,
-    ).fetchall()
+def compute_stats(connection: sqlite3.Connection, query: CallQuery) -> tuple[Stats, Source]:
+    """Count the closed calls of a query, and tell from what. Its `run` must be a whole id.
+
+    Raises:
+        LedgerError: The query has a limit.
+    """
+    refuse_limit(query)
+    if not can_answer(query):
+        return _shaped(_exact(connection, query)), "exact"
+    prepare(connection, ["tool"], query)
+    with one_view(connection):
+        found = gather(connection, "tool", query)
+    return _shaped((name, cell.calls, cell.success, cell.duration_us) for name, cell in found.items()), "sketch"
+
+
+def refuse_limit(query: CallQuery) -> None:
+    """Raise LedgerError for a query with a limit."""
+    if query.limit is not None:
+        raise LedgerError("Statistics take no limit.", hint="choose by run, session, tool or time")
+
+
+def _exact(connection: sqlite3.Connection, query: CallQuery) -> list[_Tool]:
+    condition, values = where(query)
+    sums = f"count(*), sum(c.outcome = 'success'), coalesce(sum({MICROSECONDS_SQL}), 0)"
+    chosen = f"WHERE {condition} AND {CLOSED} GROUP BY c.tool_name"
+    sql = f"SELECT c.tool_name, {sums} FROM tool_calls AS c {chosen}"  # noqa: S608 - terms of our own
+    return connection.execute(sql, values).fetchall()
+
+
+def _shaped(found: Iterable[_Tool]) -> Stats:
+    tools = sorted((tool for tool in found if tool[1]), key=lambda tool: (-tool[1], tool[0]))
     usage = {
-        name: ToolUsage(count=count, success_count=success, total_duration_ms=round(total, 3))
-        for name, count, success, total in found
+        name: ToolUsage(count=count, success_count=success, total_duration_ms=duration_us / 1000)
+        for name, count, success, duration_us in tools
     }
-    calls = sum(tool["count"] for tool in usage.values())
-    successful = sum(tool["success_count"] for tool in usage.values())
-    total_ms: float = sum((row[3] for row in found), 0.0)
+    calls = sum(tool[1] for tool in tools)
+    successful = sum(tool[2] for tool in tools)
+    total_us = sum(tool[3] for tool in tools)
     return Stats(
         total_calls=calls,
         successful_calls=successful,
         failed_calls=calls - successful,
         success_rate=successful / calls if calls else 0.0,
-        total_duration_ms=round(total_ms, 3),
-        average_duration_ms=round(total_ms / calls, 3) if calls else 0.0,
+        total_duration_ms=total_us / 1000,
+        average_duration_ms=round(total_us / 1000 / calls, 3) if calls else 0.0,
         tool_usage=usage,
     )
-
-
-def _closed(query: CallQuery) -> tuple[str, list[object]]:
-    if query.limit is not None:
-        raise LedgerError("Statistics take no limit.", hint="choose by run, session, tool or time")
-    condition, values = where(query)
-    return f"FROM tool_calls AS c WHERE {condition} AND {CLOSED}", values

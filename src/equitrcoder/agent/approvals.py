@@ -34,7 +34,9 @@ class ApprovalRequest:
     subject: str
     """The path or the command line."""
     preview: str
-    """The diff of a write, or the whole command."""
+    """The diff of a write, or the whole command; secrets taken out, as everywhere that something is shown."""
+    shown_subject: str = ""
+    """`subject` with secrets taken out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,8 @@ class Approvals:
                     arguments=valid.arguments,
                     effect=valid.effect,
                     subject=valid.subject,
-                    preview=self._preview(valid),
+                    preview=self._events.redacted(self._preview(valid)),
+                    shown_subject=self._events.redacted(valid.subject),
                 )
             )
         waited_ms = (time.monotonic() - asked_at) * 1000

@@ -214,7 +214,7 @@ class AgentRun:
     def _note_delta(self, delta: Delta) -> None:
         if delta.kind == "text":
             self._partial_text.append(delta.text)
-        self._parts.events.emit("text.delta", text=delta.text, kind=delta.kind)
+        self._parts.events.say(delta.text, kind=delta.kind)
 
     def _note_failed_attempt(self, failed: FailedAttempt) -> None:
         self._partial_text.clear()

@@ -6,12 +6,12 @@ It puts the parts of a run together, from the settings; everything it opens, it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equitrcoder import policy
-from equitrcoder.errors import ProviderError, UsageError
+from equitrcoder.errors import EquitrError, ProviderError, UsageError
 from equitrcoder.pricing import find_price
 from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
@@ -90,6 +90,7 @@ class Session:
         for fallback in self._fallbacks:
             self.budget.check_priced(self._price_of(fallback), fallback.model_requested)
         self._around = Surroundings(self.repo, settings, environ, on_notice=self._options.on_notice)
+        self._options = replace(self._options, on_notice=self._around.on_notice)
         self.redactor, self.ledger, self.sandbox = self._around.redactor, self._around.ledger, self._around.sandbox
         self.approve: policy.Mode = settings.approve or policy.default_mode(
             self._options.interactive, self.sandbox.level
@@ -162,6 +163,13 @@ class Session:
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
         mend(self._conversation)
+        try:
+            return await self._run(task, check)
+        except EquitrError as error:
+            self.redactor.clean(error)
+            raise
+
+    async def _run(self, task: str, check: str | None) -> RunResult:
         recorder, attempt = self._start(task), 1
         while True:
             replaced = self.choice.model_requested

@@ -38,6 +38,7 @@ class Surroundings:
         on_notice: Callable[[str], None] | None,
     ) -> None:
         self.redactor = Redactor(named_secrets(environ, extra=_secrets(settings, environ)))
+        self.on_notice = on_notice = self._without_secrets(on_notice)
         state = state_dir(environ)
         tool_log = _tool_log(settings, on_notice)
         hidden = [state, *(tool_log.paths if tool_log is not None else ())]
@@ -63,6 +64,9 @@ class Surroundings:
             self._workspace, self.sandbox, limits=ToolLimits(command_timeout_s=settings.command_timeout_s)
         )
 
+    def _without_secrets(self, on_notice: Callable[[str], None] | None) -> Callable[[str], None] | None:
+        return None if on_notice is None else lambda line: on_notice(self.redactor.text(line)[0])
+
     async def aclose(self) -> None:
         """Close everything; the ledger's index has everything when this returns."""
         await self.sandbox.aclose()
@@ -87,8 +91,9 @@ def _tool_log(settings: Settings, on_notice: Callable[[str], None] | None) -> To
 def _content(settings: Settings) -> Content | None:
     """What is kept of arguments and results; None: everything."""
     kept: Mapping[str, Any] = settings.content
-    if all(how == "full" for how in kept.values()):
+    if not kept:
         return None
     from equitrcoder.ledger.content import Content
 
-    return Content(**kept)
+    content = Content(**kept)
+    return None if content.whole else content

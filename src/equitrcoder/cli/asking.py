@@ -16,7 +16,7 @@ async def ask_at_terminal(request: ApprovalRequest) -> ApprovalAnswer:
     """Show what a call would do and wait for the person's answer."""
     _show(request.preview, PREVIEW_LINES)
     while True:
-        answer = (await _line(f"{request.tool_name} {safe(request.subject)}\n{CHOICES}")).strip()
+        answer = (await _line(f"{request.tool_name} {safe(request.shown_subject)}\n{CHOICES}")).strip()
         if answer in ("y", "yes"):
             return ApprovalAnswer(granted=True)
         if answer == "d":

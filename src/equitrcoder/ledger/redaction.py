@@ -142,6 +142,14 @@ class Redactor:
             counts[span.rule] = counts.get(span.rule, 0) + 1
         return replaced(raw, spans).decode("utf-8", "surrogatepass"), counts
 
+    def clean(self, error: Exception) -> None:
+        """Take secrets out of the words of an error, which somebody will show."""
+        for name in ("message", "hint", "excerpt"):
+            words = getattr(error, name, None)
+            if isinstance(words, str):
+                setattr(error, name, self.text(words)[0])
+        error.args = tuple(self.text(word)[0] if isinstance(word, str) else word for word in error.args)
+
     def json(self, value: JSON, *, native: bool = False) -> tuple[Any, dict[str, int]]:
         """Redact a value: its texts and the keys of its objects.
 

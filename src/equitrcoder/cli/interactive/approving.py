@@ -56,7 +56,7 @@ class Asking:
     async def _ask(self, request: ApprovalRequest, key: str, reads: str) -> ApprovalAnswer:
         self._view.ring()
         _show(request.preview, PREVIEW_LINES)
-        _write(f"{request.tool_name} {one_line(request.subject, 200)}\n")
+        _write(f"{request.tool_name} {one_line(request.shown_subject, 200)}\n")
         edit = EDIT if request.tool_name in EDITED else ""
         while True:
             said = (await self._line(CHOICES.format(pattern=reads, edit=edit))).strip()

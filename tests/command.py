@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 KEY = "sk-test-0123456789abcdefSECRET"
 
@@ -34,14 +34,21 @@ class Done:
 class World:
     """A repository, a home and a state directory, and the command in them.
 
+    After each test the ledger of every world must balance (tests/conftest.py), unless `balances` was set to False.
+
     Args:
         base_url: Where the provider `openai` is.
     """
+
+    made: ClassVar[list[World]] = []
+    """Those of the running test."""
 
     def __init__(self, folder: Path, base_url: str = "http://127.0.0.1:9/v1") -> None:
         self.repo = folder / "repo"
         self.home = folder / "home"
         self.state = folder / "state"
+        self.balances = True
+        self.made.append(self)
         for path in (self.repo, self.home):
             path.mkdir(parents=True, exist_ok=True)
         self.environ = {

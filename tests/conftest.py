@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,21 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("EQUITRCODER_STATE_DIR", str(home / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _ledgers_balance(_isolated: None) -> Iterator[None]:
+    """Whatever a test did through the command or the API: what its ledgers say in the end balances."""
+    import os
+
+    from tests.command import World
+
+    World.made.clear()
+    own = Path(os.environ["EQUITRCODER_STATE_DIR"])
+    yield
+    for state in [own, *(world.state for world in World.made if world.balances)]:
+        if (state / "runs.jsonl").is_file():
+            from equitrcoder.ledger.audit import audit
+
+            report = audit(state)
+            assert report.balanced, report.to_dict()["differences"]

@@ -11,7 +11,9 @@ import pytest
 
 from equitrcoder.errors import ConfigError
 from equitrcoder.ledger import CallQuery, Ledger, Reader, Redactor, rebuild_index
+from equitrcoder.ledger.audit import audit
 from equitrcoder.ledger.content import WITHHELD, Content
+from equitrcoder.ledger.export import export_calls
 from equitrcoder.ledger.log_file import ToolLog
 from equitrcoder.records import ToolCall
 from equitrcoder.settings import Settings, load, show_rows
@@ -175,7 +177,8 @@ def test_the_answer_is_marked_and_the_call_says_why_nothing_is_there(tmp_path: P
     assert (first.error_type, first.error_message, first.result_metadata) == ("exit_status", WITHHELD, {"exit_code": 1})
     with Reader(tmp_path) as reader:
         events = {event["type"]: event for event in reader.events(first.run_id)}
-    assert (events["turn"]["native"], events["turn"]["replay"]) == (None, "altered")
+    assert (events["turn"]["replay"], events["turn"]["kept"]) == ("altered", "outline")
+    assert events["turn"]["native"] == {"role": "assistant", "tool_calls": [{"input": WITHHELD}]}
     assert events["message"]["text"] == f"make test\npassed\n{WITHHELD}"
     assert events["approval"]["reason"] == WITHHELD
 
@@ -200,6 +203,97 @@ def test_a_kind_of_entry_that_is_not_known_here_keeps_no_long_field() -> None:
     assert Content().reduce(b"compacted", fields, {"messages": [GAVE]}, Redactor()) == {"messages": [GAVE]}
 
 
+# Per tool.
+
+MARKS = {"read_file": "FIG", "run_command": "DATE", "f_list": "LIME", "web_search": "KIWI"}
+
+
+def record_each(state: Path, content: Content, log: Path) -> None:
+    """A call of each tool, whose arguments and results hold its mark, each in an answer of its own."""
+    with Ledger(state, content=content, tool_log=ToolLog(log)) as ledger:
+        run = ledger.start_run(
+            provider="groq", model_requested="groq/x", repo_path="/", task="t", capture="middleware", wire="openai-chat"
+        )
+        for step, (name, mark) in enumerate(MARKS.items(), 1):
+            executed = name == "web_search"
+            arguments, result = {"x": f"asked {mark}"}, f"gave {mark}"
+            wire_call = WireCall(
+                name=name,
+                arguments=arguments,  # type: ignore[arg-type]
+                id=f"c{step}",
+                index=0,
+                kind="provider-executed" if executed else "client",
+                result=result if executed else None,
+            )
+            text = json.dumps(arguments)
+            entry = {"id": f"c{step}", "function": {"name": name, "arguments": text}}
+            hosted = {"id": f"c{step}", "type": name, "arguments": text, "output": result}
+            native = {"role": "assistant", **({"executed_tools": [hosted]} if executed else {"tool_calls": [entry]})}
+            (call,) = run.record_turn(
+                Turn(calls=(wire_call,), native=native),
+                step=step,
+                duration_ms=None,
+                time_to_first_byte_ms=None,
+                attempts=1,
+                cost_nanousd=None,
+                price_version=None,
+            )
+            if executed:
+                continue
+            run.approval(call, decision="granted", by="user", reason=f"asked {mark}", waited_ms=1.0)
+            run.close_call(
+                call,
+                outcome="failed",
+                result=result,
+                result_metadata={"path": f"asked {mark}"},
+                error_type="not_found",
+                error_message=f"asked {mark}, gave {mark}",
+            )
+        run.finish(status="completed")
+
+
+OTHERS = [mark for name, mark in MARKS.items() if name != "run_command"]
+
+
+@pytest.mark.parametrize(
+    ("content", "gone", "kept"),
+    [
+        ({"tools": {"run_command": {"results": "hash"}}}, ["gave DATE"], ["asked DATE", *OTHERS]),
+        ({"tools": {"run_command": {"arguments": "off"}}}, ["asked DATE"], ["gave DATE", *OTHERS]),
+        ({"tools": {"web_search": {"results": "off"}}}, ["gave KIWI"], ["asked KIWI", "FIG", "DATE", "LIME"]),
+        ({"tools": {"f_*": {"arguments": "hash", "results": "hash"}}}, ["LIME"], ["FIG", "DATE", "KIWI"]),
+        (
+            {"results": "off", "arguments": "off", "tools": {"read_file": {"arguments": "full", "results": "full"}}},
+            ["DATE", "LIME", "KIWI"],
+            ["asked FIG", "gave FIG"],
+        ),
+        (
+            {"tools": {"*": {"results": "off"}, "f_*": {"results": "full"}}},
+            ["gave DATE", "gave FIG", "gave KIWI"],
+            ["gave LIME", "asked FIG"],
+        ),
+    ],
+)
+def test_each_tool_has_its_own_rule(tmp_path: Path, content: Any, gone: list[str], kept: list[str]) -> None:
+    record_each(tmp_path / "state", Content(**content), tmp_path / "tools.log")
+    with Reader(tmp_path / "state") as reader:
+        export_calls(reader, CallQuery(), tmp_path / "calls.json", "json")
+    for word in gone:
+        assert files_with(word, tmp_path) == [], word
+    for word in kept:
+        assert {"index.sqlite", "tools.log", "calls.json"} <= {*files_with(word, tmp_path)}, word
+    report = audit(tmp_path / "state")
+    assert report.differences == [] and report.requested == report.in_messages == {"client": 3, "provider": 1}
+
+
+def test_equal_values_have_equal_hashes_whether_they_are_kept_or_not(tmp_path: Path) -> None:
+    shas = []
+    for how in ("full", "hash"):
+        record_each(tmp_path / how, Content(results=how, tools={"none": {"arguments": "off"}}), tmp_path / f"{how}.log")
+        shas.append([call.result_sha256 for call in calls(tmp_path / how)])
+    assert shas[0] == shas[1] and len({*shas[0]}) == 4
+
+
 # The setting.
 
 
@@ -220,7 +314,48 @@ def test_it_is_read_as_one_writes_it(tmp_path: Path) -> None:
     assert shown["content"] == "arguments full, results hash"
 
 
-@pytest.mark.parametrize("text", ["content: off", "content: {arguments: some}", "content: {argument: off}"])
+def test_tools_are_read_joined_and_shown(tmp_path: Path) -> None:
+    user, repo = tmp_path / "user.yaml", tmp_path / "repo.yaml"
+    user.write_text("content: {arguments: hash, tools: {run_command: {results: off}, f_*: {results: hash}}}")
+    repo.write_text("content: {tools: {run_command: {arguments: off}, search: {results: off}}}")
+    settings = load(user_file=user, repo_file=repo, environ={}, flags={}, trusted=False)
+    assert settings.content == {
+        "arguments": "hash",
+        "tools": {
+            "run_command": {"results": "off", "arguments": "off"},
+            "f_*": {"results": "hash"},
+            "search": {"results": "off"},
+        },
+    }
+    shown = {key: value for key, value, _ in show_rows(settings)}["content"]
+    assert shown.startswith("arguments hash, results full, run_command arguments off, run_command results off, f_*")
+    every = load(user_file=user, repo_file=None, environ={"EQUITRCODER_CONTENT": "hash"}, flags={}, trusted=False)
+    assert every.content == {"arguments": "hash", "results": "hash"}
+
+
+@pytest.mark.parametrize(
+    "tools", ["{run_command: {results: full}}", "{run_command: {results: hash}}", "{run_com*: {results: hash}}"]
+)
+def test_a_repository_loosens_no_tool(tmp_path: Path, tools: str) -> None:
+    user, repo = tmp_path / "user.yaml", tmp_path / "repo.yaml"
+    user.write_text("content: {tools: {run_*: {results: off}}}")
+    repo.write_text(f"content: {{tools: {tools}}}")
+    settings = load(user_file=user, repo_file=repo, environ={}, flags={}, trusted=False)
+    assert settings.content == {"tools": {"run_*": {"results": "off"}}}
+    assert "content" in settings.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "content: off",
+        "content: {arguments: some}",
+        "content: {argument: off}",
+        "content: {tools: {run_command: off}}",
+        "content: {tools: {run_command: {result: off}}}",
+        "content: {tools: {'*_command': {results: off}}}",
+    ],
+)
 def test_what_is_none_of_it_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="E110"):
         settings_from(tmp_path, text)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from equitrcoder.ledger.audit_report import AuditReport
     from equitrcoder.ledger.reader import Reader
     from equitrcoder.ledger.stats import Stats
     from equitrcoder.records import JSON, Outcome, Run, RunStatus, ToolCall
@@ -182,6 +183,35 @@ class SessionRecords:
         )
         with self._reader() as reader:
             return list(reader.calls(query, full=True))
+
+    def audit(self, run: str | None = None, *, all_sessions: bool = False) -> AuditReport:
+        """Prove that what the ledger says of this session balances, or say where it does not.
+
+        The calls are read again from the providers' answers and held against the entries of the calls, and those
+        against what became of them; chain, register, hashes of results and index are checked with them.
+
+        Args:
+            run: Only this run: its id, a tail of it that no other has, or "last".
+            all_sessions: The whole ledger, and whether its register and its journals name the same runs.
+
+        Returns:
+            The report: `balanced`, both sides, and each difference with run, step, call and place; `str()` of it is one
+            line.
+
+        Raises:
+            LedgerError: The ledger cannot be read, or there is no such run.
+
+        Example:
+            >>> from equitrcoder import SyncEquitrAPI
+            >>> print(SyncEquitrAPI().audit())
+            0 runs, 0 calls: balanced
+        """
+        from equitrcoder.ledger.audit import audit
+
+        if run is not None:
+            with self._reader() as reader:
+                return audit(self._state_dir(), runs=[reader.run(run).run_id])
+        return audit(self._state_dir(), session=None if all_sessions else self.session_id)
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:

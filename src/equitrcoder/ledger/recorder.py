@@ -262,6 +262,7 @@ class RunRecorder:
         self._append(
             b"approval",
             {"call_uid": call.call_uid, "decision": decision, "by": by, "reason": reason, "waited_ms": waited_ms},
+            tool=call.call.name,
         )
 
     def close_call(
@@ -311,7 +312,7 @@ class RunRecorder:
             long["result"] = result
             fields["result_bytes"] = result_bytes
             fields["result_sha256"] = result_sha256
-        self._append(b"call_finished", fields, long)
+        self._append(b"call_finished", fields, long, tool=call.call.name)
 
     def finish(
         self,
@@ -344,10 +345,18 @@ class RunRecorder:
         self._append(b"run_finished", fields, reported or {}, last=True)
         self._on_finish(self, status)
 
-    def _append(self, kind: bytes, fields: dict[str, Any], long: Mapping[str, Any] = {}, *, last: bool = False) -> None:
+    def _append(
+        self,
+        kind: bytes,
+        fields: dict[str, Any],
+        long: Mapping[str, Any] = {},
+        *,
+        last: bool = False,
+        tool: str | None = None,
+    ) -> None:
         """Add an entry. `long` has its fields that come from outside and can be large; `fields` is ours to change."""
         if self._content is not None:
-            long = self._content.reduce(kind, fields, long, self._redactor)
+            long = self._content.reduce(kind, fields, long, self._redactor, tool=tool)
         self._write(kind, compose(self._redactor, fields, long), fields, last=last)
 
     def _write(self, kind: bytes, entry: bytes, fields: dict[str, Any], *, last: bool = False) -> None:

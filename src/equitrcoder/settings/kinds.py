@@ -63,8 +63,8 @@ def _split(separator: str) -> Callable[[str], list[str]]:
     return lambda text: [part.strip() for part in text.split(separator) if part.strip()]
 
 
-def _both(text: str) -> dict[str, str]:
-    return {"arguments": text.strip(), "results": text.strip()}
+def _both(text: str) -> dict[str, Any]:
+    return {"arguments": text.strip(), "results": text.strip(), "tools": {}}
 
 
 def _choice(*words: str) -> Kind:
@@ -126,7 +126,7 @@ KEYS: dict[str, Kind] = {
     "max_attempts": WHOLE,
     "command_timeout_s": SECONDS,
     "durability": _choice("process", "full"),
-    "content": Kind("arguments and results, each full, hash or off", _content, _both),
+    "content": Kind("arguments and results, each full, hash or off, and tools", _content, _both),
     "check": Kind("a command line", command),
 }
 """Every key; equal to the attributes of `Settings` (a test holds them together)."""

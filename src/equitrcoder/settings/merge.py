@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +22,11 @@ def _ranked(*words: str, unset: str = "") -> Callable[[Any, Any], bool]:
     return lambda new, current: words.index(new) >= words.index(current or unset)
 
 
-_keeps_less = _ranked("full", "hash", "off")
+def _keeps_less(new: Any, current: Any) -> bool:
+    from equitrcoder.settings.kept import keeps_less
+
+    return keeps_less(new, current)
+
 
 TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "budget": _lower,
@@ -37,7 +41,7 @@ TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "approve": _ranked("all", "edits", "ask", "deny", unset="ask"),
     "sandbox": _ranked("off", "auto", "required"),
     "durability": _ranked("process", "full"),
-    "content": lambda new, current: all(_keeps_less(new[what], current.get(what, "full")) for what in new),
+    "content": _keeps_less,
     "stream": lambda new, current: True,
 }
 """(new, current) -> whether a repository that nobody trusted yet may set it so.
@@ -84,9 +88,17 @@ def _apply(merged: Layer, layer: Layer) -> None:
     for key, (value, origin) in layer.items():
         if isinstance(value, dict):
             before, told = merged.get(key, ({}, ""))
-            merged[key] = (MappingProxyType({**before, **value}), f"{told}, {origin}" if told else origin)
+            merged[key] = (MappingProxyType(_joined(key, before, value)), f"{told}, {origin}" if told else origin)
         else:
             merged[key] = (value, origin)
+
+
+def _joined(key: str, before: Mapping[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    if key == "content":
+        from equitrcoder.settings.kept import joined
+
+        return joined(before, value)
+    return {**before, **value}
 
 
 def _harmless(repository: Layer, merged: Layer) -> tuple[Layer, list[str]]:

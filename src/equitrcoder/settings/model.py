@@ -94,7 +94,7 @@ class Settings(_Frozen):
     max_attempts: int = 5
     command_timeout_s: float = 120.0
     durability: Durability = "process"
-    content: Mapping[str, str] = _EMPTY
+    content: Mapping[str, Any] = _EMPTY
     """What the ledger keeps of `arguments` and `results`: full (the default of both), hash or off."""
     check: str | None = None
     """Command that must exit 0 when the model says it is done."""

@@ -104,8 +104,18 @@ def _kept(value: Any) -> str:
     return "off" if value is False else choice("full", "hash", "off")(value)  # YAML reads a bare off as false
 
 
+def _tool_name(value: Any) -> str:
+    text = line(value)
+    if not text or "*" in text[:-1]:
+        raise Mismatch("the name of a tool, or its beginning and a *", value)
+    return text
+
+
+_KEPT = dict.fromkeys(("arguments", "results"), _kept)
+_KEPT_WORDS = "arguments and results, each full, hash or off"
+
 check_content = _row(
-    "arguments and results, each full, hash or off", dict.fromkeys(("arguments", "results"), _kept), ()
+    f"{_KEPT_WORDS}, and tools", {**_KEPT, "tools": _rows("rows by tool", _row(_KEPT_WORDS, _KEPT, ()), _tool_name)}, ()
 )
 check_providers = _rows("rows by name", _row("a provider's row", PROVIDER_FIELDS, ()), _provider_name)
 check_prices = _rows('prices by "provider/model"', _row("a price", PRICE_FIELDS, ("input", "output")), _priced_model)

@@ -34,7 +34,13 @@ def _value(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if key == "content":
-        return ", ".join(f"{what} {value.get(what, 'full')}" for what in ("arguments", "results"))
+        rows = {"": value, **value.get("tools", {})}
+        return ", ".join(
+            f"{name} {what} {row.get(what, 'full')}".strip()
+            for name, row in rows.items()
+            for what in ("arguments", "results")
+            if not name or what in row
+        )
     if isinstance(value, Mapping):
         return ", ".join(map(shown, value)) or "not set"  # names only: rows may hold credentials
     if isinstance(value, tuple):

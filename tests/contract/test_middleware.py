@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,8 +196,11 @@ async def test_answers_asked_for_at_the_same_time_take_turns(model: str, serve: 
     async with api(model, both, budget=1.0) as agent:
         result = await agent.chat("look")
     assert len(provider.requests) == 2 and result.cost_nanousd > 0
-    first, second = provider.requests
-    assert first.answered_at is not None and first.answered_at <= second.received_at
+    with agent._reader() as reader:
+        (run,) = reader.runs(session=agent.session_id)
+    journal = Path(os.environ["EQUITRCODER_STATE_DIR"]) / run.journal
+    kinds = [json.loads(line)["type"] for line in journal.read_text().splitlines()]
+    assert [kind for kind in kinds if kind in ("request_sent", "turn")] == ["request_sent", "turn"] * 2
     assert recorded(agent)[1] == [(0, 1, 1000), (0, 1, 1000)]
 
 

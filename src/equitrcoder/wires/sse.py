@@ -105,14 +105,14 @@ class SSEDecoder:
         return line
 
     def _take_line(self, line: bytes) -> None:
-        field, _, value = line.partition(b":")
-        if value.startswith(b" "):
-            value = value[1:]
+        colon = line.find(b":")
+        field = line if colon < 0 else line[:colon]
+        start = len(line) if colon < 0 else colon + 1 + (line[colon + 1 : colon + 2] == b" ")
         if field == b"data":
-            self._data.append(value)
-            self._hold(len(value) + _LINE_BYTES)
+            self._data.append(line[start:])
+            self._hold(len(line) - start + _LINE_BYTES)
         elif field == b"event":
-            self._name = value[:100].decode("utf-8", "replace")
+            self._name = line[start : start + 100].decode("utf-8", "replace")
 
     def _hold(self, size: int) -> None:
         self._held_bytes += size

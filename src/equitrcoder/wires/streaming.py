@@ -140,7 +140,7 @@ class EventStreamReader(StreamReader):
             self._take_lines(data, shown)
             return
         *blocks, rest = data.split(b"\n\n")
-        if jsontext.is_ordinary(data):
+        if len(data) <= jsontext.MAX_FAST_BYTES and jsontext.is_ordinary(data):
             self._loads = orjson.loads
         shortcut = self._shortcut
         try:

@@ -66,7 +66,8 @@ class OllamaStreamReader(StreamReader):
             self._head += data[: 500 - len(self._head)]
         shown: list[Delta] = []
         *ended, rest = [data] if self._document else data.split(b"\n")
-        loads = ordinary = orjson.loads if jsontext.is_ordinary(data) else jsontext.loads
+        fast = len(data) <= jsontext.MAX_FAST_BYTES and jsontext.is_ordinary(data)
+        loads = ordinary = orjson.loads if fast else jsontext.loads
         for place, line in enumerate(ended):
             if self._document:  # since the line before
                 self._hold(b"\n".join([line, *ended[place + 1 :], b""]))

@@ -24,6 +24,13 @@ def test_an_unknown_price_is_said_not_shown_as_nothing(tmp_path: Path) -> None:
     assert unpriced["usd_per_mtok_in"] is None
 
 
+def test_a_context_that_nobody_tells_is_unknown(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in World(tmp_path).equitrcoder("models", "replicate", "--json").out.splitlines()]
+    untold = [row["model"] for row in rows if row["context_tokens"] is None]
+    lines = World(tmp_path).equitrcoder("models", "replicate").out.splitlines()
+    assert untold and all(line.endswith("unknown") for line in lines if line.split()[0] in untold)
+
+
 def test_only_models_that_take_tools(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert "replicate/" in world.equitrcoder("models").out

@@ -79,7 +79,7 @@ def _print_table(models: list[dict[str, Any]]) -> None:
             one["model"] + (" (default)" if one["default"] else ""),
             _dollars(one["usd_per_mtok_in"]),
             _dollars(one["usd_per_mtok_out"]),
-            "-" if one["context_tokens"] is None else f"{one['context_tokens']:,}",
+            "unknown" if one["context_tokens"] is None else f"{one['context_tokens']:,}",
         ]
         for one in models
     ]

@@ -16,6 +16,7 @@ import pytest
 
 from equitrcoder.agent.session import Session, SessionOptions
 from equitrcoder.ledger import Reader
+from equitrcoder.ledger.audit import audit
 from equitrcoder.ledger.views import call_to_dict, run_to_dict, turn_to_dict
 from equitrcoder.providers import PROVIDERS
 from equitrcoder.settings import Settings
@@ -224,6 +225,7 @@ async def session(folder: Path, row: Row, answers: list[Answer], *, stream: bool
         async with Session(repo, settings, environ, model=f"{row.name}/{model}", options=options) as agent:
             result = await agent.run("do it")
         assert provider.errors == []
+    assert audit(folder / "state").differences == []
     with Reader(folder / "state") as reader:
         (run,) = reader.runs()
         return Left(

@@ -13,6 +13,7 @@ import pytest
 
 from equitrcoder.agent.session import Session, SessionOptions
 from equitrcoder.ledger import Ledger, Reader
+from equitrcoder.ledger.audit import audit
 from equitrcoder.records import ToolCall
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, Call, Fault, ProviderCall, ScriptedProvider
@@ -67,6 +68,7 @@ class Agent:
             run = reader.run("last")
         (finished,) = self.told("run.finished")
         counted = (run.calls, run.failed_calls)
+        assert audit(self.state).differences == []
         return counted == tuple(finished["totals"][name] for name in ("calls", "failed_calls"))
 
 

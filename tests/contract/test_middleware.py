@@ -22,6 +22,7 @@ from equitrcoder import (
     SyncEquitrAPI,
 )
 from equitrcoder.errors import BudgetExceeded, MiddlewareError, ProviderError, StepLimitReached
+from equitrcoder.ledger.audit import audit
 from equitrcoder.testing import Answer, Call, Fault, ProviderCall, ScriptedProvider, Usage
 
 TOKENS = Usage(input_tokens=1000, output_tokens=100)
@@ -70,6 +71,7 @@ def recorded(agent: EquitrAPI) -> tuple[list[tuple[str, str, int]], list[tuple[i
         (run,) = reader.runs(session=agent.session_id)
         turns = [(turn.calls, turn.attempts, turn.input_tokens) for turn in reader.turns(run.run_id)]
         assert (run.calls, run.steps_taken) == (len(calls), len(turns))
+    assert audit(Path(os.environ["EQUITRCODER_STATE_DIR"])).differences == []
     return calls, turns
 
 

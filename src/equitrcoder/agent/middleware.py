@@ -137,5 +137,5 @@ class TurnTracker:
                 self._drop(calls)
         if taken is not None:
             return taken
-        made = replace(response.turn, usage=Usage())
+        made = replace(response.turn, usage=Usage(), native={}, further=())  # none of this is the provider's message
         return self._record(replace(response, turn=made, duration_ms=0.0, time_to_first_byte_ms=None, attempts=0))

@@ -180,7 +180,7 @@ class RunRecorder:
             "model_answered": turn.model_answered,
             "response_id": turn.response_id,
         }
-        long: dict[str, Any] = {"native": turn.native}
+        long: dict[str, Any] = {"native": turn.native or None}  # null: it is no provider's message
         if turn.further:
             long["further"] = list(turn.further)
         self._append(b"turn", fields, long)

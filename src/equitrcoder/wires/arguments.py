@@ -52,6 +52,10 @@ def string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+MOST_TOKENS = 10**10
+"""No answer has so many tokens: a larger number is none. Sums of costs stay within 64 bits."""
+
+
 def count_of(value: Any) -> int | None:
     """A number of tokens; None for anything that can be none.
 
@@ -63,7 +67,7 @@ def count_of(value: Any) -> int | None:
         if not isinstance(value, float) or not math.isfinite(value):
             return None
         value = int(value)
-    return value if 0 <= value < 2**53 else None
+    return value if 0 <= value < MOST_TOKENS else None
 
 
 def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:

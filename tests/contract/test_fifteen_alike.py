@@ -21,6 +21,7 @@ from equitrcoder.ledger.views import call_to_dict, run_to_dict, turn_to_dict
 from equitrcoder.providers import PROVIDERS
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, Call, ProviderCall, ReceivedRequest, ScriptedProvider
+from tests.command import World
 
 NATIVE = {"gemini", "ollama"}
 """Source: the second seed, "Native GenKit Support (No Middleware)"."""
@@ -310,3 +311,17 @@ async def test_replicate_records_the_same_answer_in_words_and_says_that_it_has_n
         (ROWS["replicate"].path, BEARER["authorization"])
     ]
     assert set(made[0].json["input"]) == {"prompt", "system_prompt"} and "read_file" not in str(made[0].json)
+
+
+@pytest.mark.parametrize("case", ["gemini", "ollama", "mistral", "cohere"])
+def test_the_real_command_does_the_same_on_the_wires_that_no_other_test_starts_it_on(tmp_path: Path, case: str) -> None:
+    row = ROWS[case]
+    with ScriptedProvider([*COMMON, DONE]) as provider:
+        world = World(tmp_path)
+        (world.repo / "a.txt").write_text("alpha\n")
+        environ = {f"{case.upper()}_BASE_URL": provider.base_url.removesuffix("/v1") + row.base}
+        environ |= {row.key: KEY} if row.key else {}
+        options = ["--model", f"{case}/{MODEL}", "--approve", "all", "--sandbox", "off"]
+        done = world.equitrcoder("run", *options, "do it", environ=environ)
+        assert (done.code, done.out.strip().splitlines()[-1], provider.errors) == (0, "Done.", []), done.err
+        assert [call["outcome"] for call in world.calls()] == OUTCOMES[:-1]

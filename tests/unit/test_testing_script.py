@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from equitrcoder.testing import AUTO, Answer, Call, Fault, ReceivedRequest, Usage, by_turn, repeated
+from equitrcoder.testing import AUTO, Answer, Call, Fault, ProviderCall, ReceivedRequest, Usage, by_turn, repeated
 from equitrcoder.testing.script import ScriptExhausted, in_order
 from equitrcoder.testing.script_file import ScriptFileError, read_script
 
@@ -96,6 +96,33 @@ def test_a_script_file_says_everything_that_python_can() -> None:
         Fault(answer=Answer(text="half"), close_after_events=2),
     ]
     assert Answer().usage is AUTO
+
+
+def test_a_script_file_says_what_the_provider_ran() -> None:
+    search = {"name": "web_search", "arguments": {"query": "x"}, "result": None, "id": "s"}
+    first = {"calls": [{"provider_call": search}, {"name": "git_status"}]}
+    text = json.dumps([first, {"late": [{"name": "web_search", "result": "found", "id": "s"}]}])
+    assert read_script(text).script == [
+        Answer(calls=[ProviderCall("web_search", {"query": "x"}, result=None, id="s"), Call("git_status")]),
+        Answer(late=[ProviderCall("web_search", result="found", id="s")]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[{"calls": [{"provider_call": {"nam": "x"}}]}]', r"provider_call: unknown key 'nam'; closest: name"),
+        (
+            '[{"calls": [{"provider_call": {"result": "x"}}]}]',
+            r"replies\[0\].calls\[0\].provider_call: a call needs a name",
+        ),
+        ('[{"calls": [{"provider_call": {"name": "x"}, "id": "1"}]}]', r"calls\[0\]: unknown key 'id'"),
+        ('[{"late": {"name": "x"}}]', r"replies\[0\].late: a list is needed"),
+    ],
+)
+def test_a_wrong_call_of_the_providers_is_told_where(text: str, complaint: str) -> None:
+    with pytest.raises(ScriptFileError, match=complaint):
+        read_script(text)
 
 
 def test_a_script_file_can_order_by_turn_or_repeat() -> None:

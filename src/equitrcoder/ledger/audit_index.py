@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class _Anew(Index):
         if state["offset"] >= end:
             return False
         place = Place(state["offset"], state["seq"], state["last_hash"])
-        piece = read_piece(path, place, name=state["path"], end=end)
+        piece = read_piece(path, place, name=state["path"], verify=False, end=end)  # it was verified before
         if piece.place.offset == place.offset:
             return False
         with self.transaction():
@@ -129,21 +128,23 @@ class IndexAudit:
 
     def _compare_table(self, table: str, run_id: str) -> None:
         assert self._live is not None and self._anew is not None
-        expected, found = _rows(self._anew.connection, table, run_id), _rows(self._live, table, run_id)
-        one, other = next(expected, None), next(found, None)
+        names, expected = _rows(self._anew.connection, table, run_id)
+        _, found = _rows(self._live, table, run_id)
+        one, other = expected.fetchone(), found.fetchone()
         while one is not None or other is not None:
             if one == other:
-                one, other = next(expected, None), next(found, None)
-            elif other is None or (one is not None and _key(table, one) < _key(table, other)):
-                assert one is not None
-                self._tell("index_row_missing", table, run_id, "a row is missing", one)
-                one = next(expected, None)
-            elif one is None or _key(table, one) > _key(table, other):
-                self._tell("index_row_extra", table, run_id, "a row too many", other)
-                other = next(found, None)
+                one, other = expected.fetchone(), found.fetchone()
+                continue
+            ours, theirs = _named(names, one), _named(names, other)
+            if theirs is None or (ours is not None and _key(table, ours) < _key(table, theirs)):
+                self._tell("index_row_missing", table, run_id, "a row is missing", ours)
+                one = expected.fetchone()
+            elif ours is None or _key(table, ours) > _key(table, theirs):
+                self._tell("index_row_extra", table, run_id, "a row too many", theirs)
+                other = found.fetchone()
             else:
-                self._tell_columns(table, run_id, one, other)
-                one, other = next(expected, None), next(found, None)
+                self._tell_columns(table, run_id, ours, theirs)
+                one, other = expected.fetchone(), found.fetchone()
 
     def _tell_columns(self, table: str, run_id: str, one: dict[str, Any], other: dict[str, Any]) -> None:
         for name in one:
@@ -184,13 +185,16 @@ def _opened(path: Path) -> sqlite3.Connection | None:
     return connection
 
 
-def _rows(connection: sqlite3.Connection, table: str, run_id: str) -> Iterator[dict[str, Any]]:
+def _rows(connection: sqlite3.Connection, table: str, run_id: str) -> tuple[list[str], sqlite3.Cursor]:
+    """The names of the columns, and the rows of a run in their order."""
     order, columns = _TABLES[table]
     sql = f"SELECT {columns} FROM {table} WHERE run_id = ? ORDER BY {order}"  # noqa: S608 - names of our own
     cursor = connection.execute(sql, (run_id,))
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        yield dict(zip(names, row, strict=True))
+    return [column[0] for column in cursor.description], cursor
+
+
+def _named(names: list[str], row: tuple[Any, ...] | None) -> dict[str, Any] | None:
+    return None if row is None else dict(zip(names, row, strict=True))
 
 
 def _key(table: str, row: dict[str, Any]) -> Any:

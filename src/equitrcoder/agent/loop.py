@@ -171,7 +171,7 @@ class AgentRun:
                 options=options,
             )
         )
-        return response.turn, self._tracker.take(response)
+        return self._tracker.take(response)
 
     def _model_function(self) -> ModelFunction:
         """The caller's middleware around the limits, around the tracking where the row has it, around the request."""
@@ -254,7 +254,7 @@ class AgentRun:
         )
         origin = self._parts.choice.provider.name
         self._parts.conversation.messages.append(
-            AssistantMessage(text=turn.text, calls=echoed, native=turn.native, origin=origin)
+            AssistantMessage(text=turn.text, calls=echoed, native=turn.native or None, origin=origin)
         )
         return calls
 

@@ -111,6 +111,8 @@ class TurnTracker:
         self._record = record
         self._drop = drop
         self._answers: list[tuple[Turn, tuple[RecordedCall, ...]]] = []
+        self._provided: dict[int, Turn] = {}
+        """Every answer of the provider by its identity; a reference each, so that none is given twice."""
 
     def middleware(self, call_next: ModelFunction) -> ModelFunction:
         """The tracking `ModelMiddleware`."""
@@ -124,10 +126,14 @@ class TurnTracker:
 
     def record(self, response: ModelResponse) -> None:
         """Write one answer of the provider to the ledger."""
+        self._provided[id(response.turn)] = response.turn
         self._answers.append((response.turn, self._record(response)))
 
-    def take(self, response: ModelResponse) -> tuple[RecordedCall, ...]:
-        """The recorded calls of the answer that the run goes on with; those of the others since the last are closed."""
+    def take(self, response: ModelResponse) -> tuple[Turn, tuple[RecordedCall, ...]]:
+        """The answer that the run goes on with and its recorded calls; those of the others since the last are closed.
+
+        A provider's message (`native`) belongs to its own answer only: a changed one goes on without.
+        """
         answers, self._answers = self._answers, []
         taken: tuple[RecordedCall, ...] | None = None
         for turn, calls in answers:
@@ -136,6 +142,7 @@ class TurnTracker:
             else:
                 self._drop(calls)
         if taken is not None:
-            return taken
+            return response.turn, taken
         made = replace(response.turn, usage=Usage(), native={}, further=())  # none of this is the provider's message
-        return self._record(replace(response, turn=made, duration_ms=0.0, time_to_first_byte_ms=None, attempts=0))
+        calls = self._record(replace(response, turn=made, duration_ms=0.0, time_to_first_byte_ms=None, attempts=0))
+        return self._provided.get(id(response.turn), made), calls

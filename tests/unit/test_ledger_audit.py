@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equitrcoder.ledger import Ledger, Reader, Redactor, rebuild_index
+from equitrcoder.ledger import Ledger, Reader, Redactor, cells, rebuild_index
 from equitrcoder.ledger.audit import audit
 from equitrcoder.ledger.audit_report import KINDS, AuditReport, Difference
 from equitrcoder.ledger.audit_values import agree
 from equitrcoder.ledger.content import Content
+from equitrcoder.ledger.index import Index
 from equitrcoder.ledger.recorder import RunRecorder
 from equitrcoder.wires.values import Turn, WireCall
 
@@ -361,10 +362,15 @@ CASES = {
         sql("DELETE FROM tool_calls WHERE run_id = ? AND ordinal = 2"), "index_row_missing", 1, 2, "index.sqlite"
     ),
     "a row too many": Case(
-        sql(
-            "INSERT INTO model_turns (run_id, step, at, attempts, text, calls) VALUES (?, 3, '2026-01-01', 1, '+', 0)"
-        ),
+        sql("INSERT INTO model_turns (run_id, step, at, attempts, text, calls) VALUES (?, 3, '2026-01-01', 1, '+', 0)"),
         *("index_row_extra", 3, None, "index.sqlite"),
+    ),
+    "statistics of a run altered": Case(
+        sql(
+            "UPDATE run_statistics SET failed = failed + 1 "
+            "WHERE tool_name = 'search' AND run_number = (SELECT number FROM agent_runs WHERE run_id = ?)"
+        ),
+        *("statistics_differ", None, None, "index.sqlite"),
     ),
     "a run the index lacks": Case(
         sql("DELETE FROM journals WHERE run_id = ?"), "index_row_missing", path="index.sqlite"
@@ -402,8 +408,22 @@ def test_a_planted_difference_is_found(tmp_path: Path, name: str) -> None:
 
 
 def test_every_kind_is_planted_once() -> None:
-    # statistics_differ: where the statistics are tested
-    assert {case.kind for case in CASES.values()} | {"statistics_differ"} == set(KINDS)
+    assert {case.kind for case in CASES.values()} == set(KINDS)
+
+
+def test_sums_that_are_not_those_of_the_runs_are_found(tmp_path: Path) -> None:
+    make(tmp_path)
+    index = Index(tmp_path / "index.sqlite", tmp_path)
+    connection = index.connection
+    with index.transaction():
+        cells.fold(connection, cells.foldable(connection))
+    assert audit(tmp_path).differences == []
+    with index.transaction():
+        connection.execute("UPDATE statistics SET success = success + 1 WHERE grouping = 'tool' AND period = ''")
+    index.close()
+    found = audit(tmp_path).differences
+    assert {one.kind for one in found} == {"statistics_differ"}
+    assert "sums by tool" in found[0].what and found[0].expected != found[0].found
 
 
 # What is no difference.

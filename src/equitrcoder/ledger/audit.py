@@ -137,6 +137,7 @@ class _Audit:
                 self._tell_progress()
             if runs is None and session is None:
                 self._look_for_strays()
+                self._index.compare_sums()
             self._settle(whole=runs is None and session is None)
         finally:
             self._index.close()

@@ -15,14 +15,20 @@ from equitrcoder.ledger.audit_report import AuditReport, Difference
 from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.index import NAME, Index
 from equitrcoder.ledger.reading import Place, read_piece
+from equitrcoder.ledger.schema import SUMS
 
 _TABLES = {
     "journals": ("run_id", "path, number, offset, seq, last_hash, finished"),
     "agent_runs": ("run_id", "*"),
     "model_turns": ("step", "*"),
     "tool_calls": ("ordinal, call_uid", "*"),
+    "run_statistics": ("quarter, tool_name, actor", "*"),
 }
 """Per table its order within a run, and what of it follows from the run's journal alone."""
+
+
+_FOLDED = "run_number NOT IN (SELECT run_number FROM unfolded)"
+_ALWAYS = "period = '' AND grouping = ?"
 
 
 class _Anew(Index):
@@ -126,6 +132,31 @@ class IndexAudit:
             if self._live.in_transaction:
                 self._live.execute("COMMIT")
 
+    def compare_sums(self) -> None:
+        """Whether the sums over all finished runs are those of the single runs."""
+        if self._live is None:
+            return
+        sums = ", ".join(f"total({name})" for name in SUMS)
+        self._live.execute("BEGIN")
+        try:
+            for grouping, name, of_run in (("all", "''", "''"), ("tool", "name", "tool_name")):
+                expected = f"SELECT {of_run} AS name, {sums} FROM run_statistics WHERE {_FOLDED} GROUP BY 1"  # noqa: S608
+                found = f"SELECT {name} AS name, {sums} FROM statistics WHERE {_ALWAYS} GROUP BY 1"  # noqa: S608
+                self._compare_sums(grouping, self._live.execute(expected), self._live.execute(found, (grouping,)))
+        finally:
+            self._live.execute("COMMIT")
+
+    def _compare_sums(self, grouping: str, runs: sqlite3.Cursor, sums: sqlite3.Cursor) -> None:
+        # Answers stand in rows without a tool: they are in the sums over all only.
+        expected = {row[0]: row[1:] for row in runs if any(row[1:]) and (row[0] or grouping == "all")}
+        found = {row[0]: row[1:] for row in sums if any(row[1:])}
+        for name in sorted({*expected, *found}):
+            one, other = expected.get(name), found.get(name)
+            if one != other:
+                what = f"sums by {grouping}: {name or 'all'}"
+                told = {"expected": _figures(one), "found": _figures(other)}
+                self._tell("statistics_differ", "statistics", None, what, None, **told)
+
     def _compare_table(self, table: str, run_id: str) -> None:
         assert self._live is not None and self._anew is not None
         names, expected = _rows(self._anew.connection, table, run_id)
@@ -153,9 +184,11 @@ class IndexAudit:
                 self._tell("index_row_differs", table, run_id, f"column {name}", one, **told)
 
     def _tell(
-        self, kind: str, table: str, run_id: str, what: str, row: dict[str, Any] | None = None, **told: str
+        self, kind: str, table: str, run_id: str | None, what: str, row: dict[str, Any] | None = None, **told: str
     ) -> None:
         row = row or {}
+        if table.endswith("statistics"):
+            kind = "statistics_differ"
         self._report.add(
             Difference(
                 kind=kind,
@@ -188,7 +221,10 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 def _rows(connection: sqlite3.Connection, table: str, run_id: str) -> tuple[list[str], sqlite3.Cursor]:
     """The names of the columns, and the rows of a run in their order."""
     order, columns = _TABLES[table]
-    sql = f"SELECT {columns} FROM {table} WHERE run_id = ? ORDER BY {order}"  # noqa: S608 - names of our own
+    of_run = "run_id = ?"
+    if table == "run_statistics":
+        of_run = "run_number = (SELECT number FROM agent_runs WHERE run_id = ?)"
+    sql = f"SELECT {columns} FROM {table} WHERE {of_run} ORDER BY {order}"  # noqa: S608 - names of our own
     cursor = connection.execute(sql, (run_id,))
     return [column[0] for column in cursor.description], cursor
 
@@ -200,7 +236,14 @@ def _named(names: list[str], row: tuple[Any, ...] | None) -> dict[str, Any] | No
 def _key(table: str, row: dict[str, Any]) -> Any:
     if table == "tool_calls":
         return row["ordinal"], row["call_uid"]
+    if table == "run_statistics":
+        return row["quarter"], row["tool_name"], row["actor"]
     return row["step"] if table == "model_turns" else 0
+
+
+def _figures(row: tuple[Any, ...] | None) -> str:
+    counts = zip(SUMS, row or (), strict=False)
+    return ", ".join(f"{name} {count:.0f}" for name, count in counts if count) or "nothing"
 
 
 def _short(value: Any) -> str:

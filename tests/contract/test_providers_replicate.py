@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from equitrcoder.errors import (
@@ -22,6 +23,7 @@ from equitrcoder.errors import (
 )
 from equitrcoder.providers import ModelClient, ModelRequest, choose_model
 from equitrcoder.providers.client import FailedAttempt
+from equitrcoder.providers.predictions import Predictions
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, ScriptedProvider
 from equitrcoder.wires.values import Conversation, RequestOptions, Usage, UserMessage
@@ -177,6 +179,37 @@ async def test_links_of_an_answer_lead_nowhere_else(link: Any) -> None:
         assert "".join(asked.deltas) == "Hello."
         assert elsewhere.requests == []
     assert not any(path.endswith("/stream") for path in paths(server))
+
+
+async def test_a_stream_at_a_sister_host_is_asked_for_without_the_key() -> None:
+    headers = {"authorization": f"Bearer {KEY}", "user-agent": "equitrcoder", "x-team": "blue"}
+    predictions = Predictions("https://api.replicate.com/v1", headers, asyncio.sleep)
+    async with httpx2.AsyncClient() as http:
+        sister = predictions.stream_request(http, "https://stream.replicate.com/v1/files/abc", None)
+        same = predictions.stream_request(http, "https://api.replicate.com/v1/files/abc", None)
+        assert sister is not None and same is not None
+        assert KEY not in str(sister.headers.raw) and "x-team" not in sister.headers
+        assert same.headers["authorization"] == f"Bearer {KEY}"
+        for elsewhere in (
+            "https://stream.example.com/a",
+            "http://stream.replicate.com/a",
+            "https://evilreplicate.com/a",
+        ):
+            assert predictions.stream_request(http, elsewhere, None) is None
+        for port in ("https://api.replicate.com:444/a", "https://me:you@api.replicate.com/a"):
+            assert predictions.stream_request(http, port, None) is None
+
+
+@pytest.mark.parametrize("document", [{"status": "resting"}, {}, {"status": 7}])
+@both_ways
+async def test_a_prediction_that_turns_into_something_else_is_given_up(document: Any, stream: bool) -> None:
+    answer = Answer(text="Hello.", extra={"status": None, **document})
+    with ScriptedProvider([answer]) as server:
+        asked = Asked(server, stream=stream, max_attempts=1)
+        with pytest.raises(BadResponseError, match="no prediction"):
+            await asked.ask()
+    assert paths(server)[-1] == "POST /predictions/prediction1/cancel"
+    assert sum(path == "GET /predictions/prediction1" for path in paths(server)) == 5
 
 
 @pytest.mark.parametrize("identity", ["../models", "a/b", "a?x", "", "é", "x" * 200])

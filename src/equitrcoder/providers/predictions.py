@@ -20,7 +20,7 @@ import httpx2
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.replicate_predictions.reading import ENDED
+from equitrcoder.wires.replicate_predictions.reading import ENDED, RUNNING
 from equitrcoder.wires.replicate_predictions.requests import fitted, input_fields
 from equitrcoder.wires.replicate_predictions.stream import PREDICTION_EVENT
 from equitrcoder.wires.sse import SSEDecoder
@@ -121,15 +121,12 @@ class Predictions:
             try:
                 response = await self.ask(http, "GET", self._url(identity))
                 prediction = _object(response.content)
-                if response.status_code < 300 and prediction is not None:
-                    failed = 0
-                    if prediction.get("status") in ENDED:
-                        return response
-                else:
-                    failed += 1
-                    hopeless = response.status_code in (400, 401, 403, 404, 410)
-                    if hopeless or failed >= MAX_FAILED_LOOKS:
-                        return response
+                status = prediction.get("status") if response.status_code < 300 and prediction else None
+                if status in ENDED:
+                    return response
+                failed = 0 if status in RUNNING else failed + 1
+                if failed >= MAX_FAILED_LOOKS or response.status_code in (400, 401, 403, 404, 410):
+                    return response
             except httpx2.HTTPError:
                 failed += 1
                 if failed >= MAX_FAILED_LOOKS:
@@ -181,7 +178,7 @@ class _Watched(httpx2.AsyncByteStream):
                 head = {**_head(created), "content-type": "text/event-stream"}
                 return httpx2.Response(200, headers=head, stream=self, request=self._request)
             response = await self._predictions.look(self._http, self._id)
-            self._ended = response.status_code < 300
+            self._ended = _has_ended(response)
             return response
         finally:
             if not self._ended and not hasattr(self, "_events"):
@@ -214,7 +211,7 @@ class _Watched(httpx2.AsyncByteStream):
         finally:
             await self._events.aclose()
         response = await self._predictions.look(self._http, self._id)
-        self._ended = response.status_code < 300
+        self._ended = _has_ended(response)
         yield _event(response.content)
 
     async def aclose(self) -> None:
@@ -223,6 +220,11 @@ class _Watched(httpx2.AsyncByteStream):
         if not self._ended:
             self._ended = True
             await self._predictions.cancel(self._http, self._id)
+
+
+def _has_ended(response: httpx2.Response) -> bool:
+    prediction = _object(response.content) if response.status_code < 300 else None
+    return prediction is not None and prediction.get("status") in ENDED
 
 
 async def _until_done(events: httpx2.Response) -> AsyncIterator[bytes]:

@@ -16,7 +16,9 @@ from equitrcoder.wires.values import Turn, Usage
 ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 """Statuses that a prediction keeps."""
 
-_RUNNING = frozenset({"starting", "processing", "queued"})
+RUNNING = frozenset({"starting", "processing", "queued"})
+"""Statuses on the way there."""
+
 _OURS = ("input", "logs", "urls")
 """Fields that are not kept: what was asked, what the model's program printed of it, and links that need no key."""
 
@@ -40,7 +42,7 @@ def read_prediction(prediction: Mapping[str, Any], body: bytes = b"") -> Turn:
         if status == "succeeded":
             return turn
         raise _unsuccessful(prediction, str(status), turn)
-    if status in _RUNNING:
+    if status in RUNNING:
         raise BadResponseError("The prediction is not done.", partial=_turn(prediction), retryable=True)
     if prediction.get("error") or prediction.get("detail"):
         from equitrcoder.wires.failures import error_inside

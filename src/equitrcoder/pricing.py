@@ -85,6 +85,11 @@ class Price:
         """Whether nothing is charged; such a cost is shown as "no charge"."""
         return self.version == NO_CHARGE.version
 
+    @property
+    def from_table(self) -> bool:
+        """Whether it is the table's, and neither of the settings nor "no charge"."""
+        return not self.free and self.version != OWN_PRICE
+
     def rates(self, input_tokens: int, at: datetime | None = None) -> Rates:
         """The rates for a request of this size at this moment (aware; None: now)."""
         return self._reached(input_tokens, at)[-1]
@@ -113,6 +118,8 @@ def _holds(when: str, moment: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
+OWN_PRICE = "settings"
+"""Version of a price that the user gave."""
 NO_CHARGE = Price((("", (Rates(0, 0, 0),)),), "no charge")
 
 
@@ -161,7 +168,7 @@ def _own_price(provider: str, model: str, overrides: Mapping[str, Mapping[str, f
                 _picousd(given["cached_input"]) if "cached_input" in given else None,
                 _picousd(given["cache_write"]) if "cache_write" in given else None,
             )
-            return Price((("", (rates,)),), "settings")
+            return Price((("", (rates,)),), OWN_PRICE)
     return None
 
 

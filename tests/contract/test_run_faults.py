@@ -268,13 +268,10 @@ def test_a_fallback_model_that_could_not_be_asked_is_refused_at_once(name: str, 
     assert code in done.err
 
 
-PRICED = {"prices": {"groq/scripted": {"input": 1.0, "output": 10.0}}}
-
-
-def set_price(world: World) -> None:
+def set_prices(world: World, prices: dict[str, Any]) -> None:
     path = world.home / ".config" / "equitrcoder" / "config.yaml"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(PRICED))
+    path.write_text(json.dumps({"prices": prices}))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +288,7 @@ def test_what_an_attempt_may_have_cost_counts_for_the_budget(
 ) -> None:
     """With $0.03 and $0.02 reserved for each request, a second one may go out only if the first cost nothing."""
     world = World(tmp_path)
-    set_price(world)
+    set_prices(world, {"groq/scripted": {"input": 1.0, "output": 10.0}})
     answer = Answer(text="Done.", usage=Usage(input_tokens=1000, output_tokens=100))
     with ScriptedProvider([fault, answer]) as provider:
         limit = {"EQUITRCODER_OUTPUT_LIMIT_TOKENS": "1200"}
@@ -306,3 +303,42 @@ def test_what_an_attempt_may_have_cost_counts_for_the_budget(
         assert events[-1]["status"] == "budget"
     else:
         assert done.event("run.finished")["totals"]["cost_nanousd"] == 1000 * 1000 + 100 * 10_000
+
+
+@pytest.mark.parametrize(
+    ("wire", "finish"),
+    [("openai-chat", "content_filter"), ("anthropic-messages", "refusal"), ("gemini-generate", "SAFETY")],
+)
+def test_an_answer_that_was_filtered_is_no_success(wire: str, finish: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with ScriptedProvider([Answer(text="I can", finish=finish)]) as provider:
+        done = run(world, provider.base_url, wire)
+    finished = done.event("run.finished")
+    assert (done.code, finished["status"]) == (1, "failed")
+    assert finished["error"]["message"].startswith("the model refused: ")
+    assert finish in finished["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("prices", "cost", "version"),
+    [
+        ({}, 1_234_567, "the provider's bill"),
+        ({"perplexity/scripted": {"input": 1.0, "output": 10.0}}, 100 * 1000 + 10 * 10_000, "settings"),
+    ],
+    ids=["a model without a known price", "a price of the user's own"],
+)
+def test_the_bill_of_the_provider_counts_where_the_user_gave_no_price(
+    prices: dict[str, Any], cost: int, version: str, tmp_path: Path
+) -> None:
+    bill = {"total_cost": 0.001234567, "currency": "USD"}
+    usage = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, "cost": bill}
+    world = World(tmp_path)
+    set_prices(world, prices)
+    with ScriptedProvider([Answer(text="Done.", usage=usage)]) as provider:
+        done = run(world, provider.base_url, "openai-responses")
+    assert done.code == 0, done.err
+    totals = done.event("run.finished")["totals"]
+    assert (totals["cost_nanousd"], totals["unpriced_turns"]) == (cost, 0)
+    (events,) = journals(world)
+    (turn,) = of_type(events, "turn")
+    assert (turn["cost_nanousd"], turn["price_version"]) == (cost, version)

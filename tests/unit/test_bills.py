@@ -175,6 +175,26 @@ def test_every_wire_that_tells_tokens_has_its_bills() -> None:
     assert min(counted.values()) >= 3
 
 
+@pytest.mark.parametrize(
+    ("cost", "nanousd"),
+    [
+        ({"input_cost": 0.001, "output_cost": 0.0005, "total_cost": 0.0015, "currency": "USD"}, 1_500_000),
+        ({"total_cost": 0, "currency": "USD"}, 0),
+        ({"total_cost": 0.0015, "currency": "EUR"}, None),
+        ({"total_cost": -1, "currency": "USD"}, None),
+        ({"total_cost": 1e300, "currency": "USD"}, None),
+        ({"total_cost": True, "currency": "USD"}, None),
+        ({"total_cost": "1", "currency": "USD"}, None),
+        (0.0015, None),
+    ],
+)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_bill_of_the_provider_itself_is_read(cost: Any, nanousd: int | None, streaming: bool) -> None:
+    told = [{"input_tokens": 10, "output_tokens": 5, "cost": cost}]
+    usage = usage_of({"wire": "openai-responses", "told": told}, streaming=streaming)
+    assert (usage.billed_nanousd, usage.input_tokens) == (nanousd, 10)
+
+
 HOSTILE: list[Any] = [-1, 2.5, "7", "x", True, None, [], {}, 10**10, 2**53, 10**30, 1e300, -(2**63), [[7]]]
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BYTES_PER_TOKEN_AT_LEAST = 2
 """For reservations: text of two bytes a token is denser than source code, prose in any script, or base64."""
 
+BILLED = "the provider's bill"
+"""Stands with a cost, in place of the price table's version, that the provider itself told."""
+
 
 class Accounts:
     """Keeps the books of one run.
@@ -82,7 +85,7 @@ class Accounts:
             time_to_first_byte_ms=response.time_to_first_byte_ms,
             attempts=response.attempts,
             cost_nanousd=cost,
-            price_version=self._price.version if self._price else None,
+            price_version=self._price_version(response.turn.usage),
             tool_kinds=self._tool_kinds,
         )
         self._count(response.turn, cost)
@@ -140,7 +143,18 @@ class Accounts:
             message="the run was stopped while the provider was answering",
         )
 
+    def _price_version(self, usage: Usage) -> str | None:
+        if self._is_billed(usage):
+            return BILLED
+        return self._price.version if self._price else None
+
+    def _is_billed(self, usage: Usage) -> bool:
+        """Whether the provider's own bill counts: it comes before the table, but not before the user's prices."""
+        return usage.billed_nanousd is not None and (self._price is None or self._price.from_table)
+
     def _cost(self, usage: Usage) -> int | None:
+        if self._is_billed(usage):
+            return usage.billed_nanousd
         if self._price is None:
             return None
         from equitrcoder.pricing import cost_nanousd

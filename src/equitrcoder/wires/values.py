@@ -65,6 +65,8 @@ class Usage:
     output_tokens: int | None = None
     """Reasoning included."""
     reasoning_tokens: int | None = None
+    billed_nanousd: int | None = field(default=None, repr=False)
+    """What the provider itself says that the answer costs, in nano-dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

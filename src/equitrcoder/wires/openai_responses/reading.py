@@ -130,7 +130,18 @@ def read_usage(usage: Any) -> Usage:
         cache_write_tokens=_first(given, "cache_write_tokens", "cache_creation_input_tokens"),
         output_tokens=outputs,
         reasoning_tokens=reasoning,
+        billed_nanousd=_billed_nanousd(usage.get("cost")),
     )
+
+
+def _billed_nanousd(cost: Any) -> int | None:
+    """Perplexity's own bill: `{"input_cost": …, "output_cost": …, "total_cost": …, "currency": "USD"}`."""
+    if not isinstance(cost, dict) or cost.get("currency") != "USD":
+        return None
+    dollars = cost.get("total_cost")
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1000:
+        return None
+    return round(dollars * 1_000_000_000)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

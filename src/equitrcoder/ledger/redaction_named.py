@@ -31,7 +31,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _WORDS = re.compile(rb"[A-Za-z]+(?:[_.:/-][A-Za-z]+)*[0-9]{0,3}")
-_DOTTED = re.compile(rb"[A-Za-z_]\w*(?:[.:/-]+\w*)+")
+_PARTS = re.compile(rb"[A-Za-z_][\w.:/-]*")
+_DOT = re.compile(rb"[_.:/-]")
 _ONE_WORD = re.compile(rb"[A-Za-z]+[0-9]{1,6}")
 _WHITE = re.compile(rb"\s")
 _LETTER = re.compile(rb"[A-Za-z]")
@@ -105,11 +106,16 @@ def _is_secret(value: bytes, *, quoted: bool, tight: bool) -> bool:
         return tight and digits > 0 and _ONE_WORD.fullmatch(value) is not None and quoted
     if quoted:
         return True
-    if _DOTTED.fullmatch(value) and not value.isalnum() and len(value) < 2 * _STRONG_LENGTH:
+    if _is_dotted(value) and len(value) < 2 * _STRONG_LENGTH:
         return False
     if tight:
         return True
     return len(value) >= _STRONG_LENGTH and digits >= _STRONG_DIGITS and b"_" not in value and b"." not in value
+
+
+def _is_dotted(value: bytes) -> bool:
+    """Whether it reads like a name of several parts: self.token_2, module:name."""
+    return _PARTS.fullmatch(value) is not None and _DOT.search(value) is not None
 
 
 def authorization(raw: bytes, start: int) -> tuple[int, int] | None:
@@ -126,7 +132,7 @@ def _header(found: re.Match[bytes] | None) -> tuple[int, int] | None:
     if found is None:
         return None
     value = found["value"]
-    if _PLACEHOLDER.search(value) or not _DIGIT.search(value) or (_DOTTED.fullmatch(value) and len(value) < 20):
+    if _PLACEHOLDER.search(value) or not _DIGIT.search(value) or (_is_dotted(value) and len(value) < 20):
         return None
     return None if len(set(value)) < _FEWEST_DIFFERENT or _WORDS.fullmatch(value) else found.span("value")
 

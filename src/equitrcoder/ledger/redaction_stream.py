@@ -6,6 +6,8 @@ What can still become a secret is held back, and nothing else: mostly nothing, o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from equitrcoder.ledger.redaction_finder import Span
@@ -43,7 +45,8 @@ class StreamRedactor:
     """Takes secrets out of a text that comes in pieces.
 
     Everything that `feed` and `flush` gave back, put together, is what `Redactor.text` makes of the whole text, but for
-    secrets longer than MOST_HELD_BYTES.
+    secrets longer than MOST_HELD_BYTES, and of keys that may begin with anything (Azure, Mailchimp, Telegram,
+    Terraform) the first letters, seven at most, may have been given before it was seen that they are keys.
 
     Example:
         >>> from equitrcoder.ledger.redaction import Redactor
@@ -58,11 +61,7 @@ class StreamRedactor:
         self._held = b""
         known = self._finder.known_forms()
         self._long_forms = [form for form in known if len(form) > _LONGEST_BEGINNING]
-        literals = {literal.encode() for format_ in formats() for literal in format_.needle.literals}
-        self._literals = (*sorted(literals), _PEM_OPENS)
-        beginnings = {*self._literals, *(form[: _LONGEST_BEGINNING + 1] for form in known)}
-        self._beginnings = frozenset(whole[:length] for whole in beginnings for length in range(1, len(whole)))
-        self._longest = max(map(len, beginnings))
+        self._known_beginnings = _beginnings_of(form[: _LONGEST_BEGINNING + 1] for form in known)
 
     def feed(self, text: str) -> str:
         """Take a piece; give back what is certain by now."""
@@ -112,8 +111,9 @@ class StreamRedactor:
 
     def _beginning(self, raw: bytes) -> int:
         """Where the last bytes begin that may be the beginning of a key's beginning."""
-        for length in range(min(self._longest, len(raw)), 0, -1):
-            if raw[-length:] in self._beginnings:
+        rules = _beginnings()
+        for length in range(min(_LONGEST_BEGINNING, len(raw)), 0, -1):
+            if raw[-length:] in rules or raw[-length:] in self._known_beginnings:
                 return len(raw) - length
         return len(raw)
 
@@ -121,7 +121,11 @@ class StreamRedactor:
         """Where the last word begins when it may be a key that goes on."""
         start = 1 + max((found.start() for found in _ENDS_KEY.finditer(raw)), default=-1)
         word = raw[start:]
-        places = [place for literal in self._literals if (place := word.find(literal)) >= 0]
+        places = []
+        if self._finder.hits(word):
+            places = [
+                max(0, place - before) for literal, before in _literals().items() if (place := word.find(literal)) >= 0
+            ]
         if (run := _RUN.search(word)) is not None and _DIGIT.search(run[0]):
             places.append(run.start())
         return start + min(places) if places else len(raw)
@@ -143,6 +147,25 @@ class StreamRedactor:
         if place < first or _PEM_CLOSES.search(raw, place) is not None:
             return len(raw)
         return place
+
+
+@cache
+def _literals() -> dict[bytes, int]:
+    """What keys of the table begin with or have within them, and how much of the key may stand before it."""
+    found = {_PEM_OPENS: 0}
+    for format_ in formats():
+        for literal in format_.needle.literals:
+            found[literal.encode()] = max(found.get(literal.encode(), 0), format_.needle.before[1])
+    return found
+
+
+@cache
+def _beginnings() -> frozenset[bytes]:
+    return _beginnings_of(_literals())
+
+
+def _beginnings_of(wholes: Iterable[bytes]) -> frozenset[bytes]:
+    return frozenset(whole[:length] for whole in wholes for length in range(1, len(whole)))
 
 
 def _between_characters(raw: bytes, stop: int) -> int:

@@ -63,7 +63,7 @@ def test_what_the_oracle_finds_is_redacted(name: str) -> None:
         shown = REDACTOR.text(line)[0]
         for secret in plugin.analyze_string(line):
             # A private key is found there by its first line; here it goes with what follows.
-            if secret in shown:
+            if secret and secret in shown:  # an optional group of a plugin gives ""
                 missed.append((secret, line, shown))
     assert missed == []
 

@@ -11,6 +11,8 @@ from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
 BLANK = b"\r\n\t \xef\xbb\xbf"
 """What may stand before an answer: white space, or a byte order mark."""
 
+_FIRST = (b"data:", b"event:", b":", b"id:", b"retry:")
+
 
 def is_stream(body: bytes) -> bool:
     r"""Whether a body is an event stream, though it may not have been asked for as one.
@@ -19,7 +21,7 @@ def is_stream(body: bytes) -> bool:
         >>> is_stream(b"\ndata: {}"), is_stream(b"{}")
         (True, False)
     """
-    return not body.startswith(b"{") and body[:64].lstrip(BLANK).startswith((b"data:", b"event:", b":"))
+    return not body.startswith(b"{") and body[:64].lstrip(BLANK).startswith(_FIRST)
 
 
 def read_json(body: bytes) -> Any:

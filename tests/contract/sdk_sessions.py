@@ -291,7 +291,7 @@ def cohere(provider: ScriptedProvider, stream: bool) -> None:
 def _cohere(client: Any, stream: bool) -> None:
     messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": TASK}]
     asked: Any = {"model": model_of("cohere"), "tools": [chat_tool()], "max_tokens": LIMIT}
-    asked |= {"thinking": {"type": "enabled"}, "request_options": {"max_retries": 0}}
+    asked |= {"thinking": {"type": "enabled", "token_budget": 4096}, "request_options": {"max_retries": 0}}
     if stream:
         list(client.chat_stream(messages=messages, **asked))
         return

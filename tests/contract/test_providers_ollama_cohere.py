@@ -30,7 +30,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "variable": "CO_API_URL",
         "key": "CO_API_KEY",
         "path": "/v2/chat",
-        "body": {"max_tokens": 100, "thinking": {"type": "enabled"}},
+        "body": {"max_tokens": 100, "thinking": {"type": "enabled", "token_budget": 4096}},
     },
 }
 

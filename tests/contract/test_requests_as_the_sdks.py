@@ -81,6 +81,7 @@ INTENDED: dict[str, dict[str, str]] = {
         "body.messages.*.reasoning_content": "fields that Groq does not know are refused; reasoning is not needed back",
         "body.stream_options": "tells the tokens of a stream",
     },
+    "fireworks": {"body.prompt_cache_key": "sends all requests of a session to where its prefix is kept"},
     "perplexity": {
         "path": "/agent is its own name for it (https://docs.perplexity.ai/docs/agent-api/openai-compatibility)",
         "body.input.*.type": "said, though a message is what it is without",
@@ -89,6 +90,7 @@ INTENDED: dict[str, dict[str, str]] = {
         "body.input.*.name": "some of the models behind it ask for the tool's name beside a result",
     },
     "mistral": {
+        "body.prompt_cache_key": "sends all requests of a session to where its prefix is kept",
         **NOT_STREAMED,
         "body.messages.*.tool_calls.*.index": "its default, always 0",
         "body.messages.*.prefix": "its default",

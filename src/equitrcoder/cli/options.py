@@ -23,7 +23,10 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--sandbox",), {"type": click.Choice(["auto", "required", "off"]), "help": "Walls around commands (auto)."}),
     (("--network/--no-network",), {"default": None, "help": "Whether commands may reach the network (no)."}),
     (("--stream/--no-stream",), {"default": None, "help": "Whether answers are streamed (yes)."}),
-    (("--reasoning-effort",), {"help": "How much the model should think: low, medium, high … as it takes."}),
+    (
+        ("--reasoning-effort",),
+        {"help": "How much to think: none, minimal, low, medium, high, xhigh, max, or tokens."},
+    ),
     (
         ("--fallback-model", "fallback_models"),
         {

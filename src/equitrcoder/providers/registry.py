@@ -122,6 +122,7 @@ PROVIDERS: dict[str, Provider] = {
                 "max_tokens_field": "max_completion_tokens",
                 "reasoning_echo": "none",
                 "echo_unknown": False,
+                "efforts": ("none", "low", "medium", "high"),
             },
             default_model="openai/gpt-oss-120b",
             worker_model="openai/gpt-oss-20b",
@@ -134,7 +135,12 @@ PROVIDERS: dict[str, Provider] = {
             base_url="https://api.deepseek.com",
             keys=("DEEPSEEK_API_KEY",),
             base_url_variables=("DEEPSEEK_BASE_URL",),
-            quirks={"parallel_calls": False, "reasoning_echo": "required_with_calls"},
+            quirks={
+                "parallel_calls": False,
+                "reasoning_echo": "required_with_calls",
+                "efforts": ("low", "high", "max"),
+                "no_reasoning": {"thinking": {"type": "disabled"}},
+            },
             default_model="deepseek-flash",
             worker_model="deepseek-flash",
             models=("deepseek-flash", "deepseek-v4-pro"),
@@ -147,7 +153,12 @@ PROVIDERS: dict[str, Provider] = {
             keys=("TOGETHER_API_KEY", "TOGETHERAI_API_KEY"),
             base_url_variables=("TOGETHER_BASE_URL",),
             bare_path="/v1",
-            quirks={"parallel_calls": False, "stream_usage": False},
+            quirks={
+                "parallel_calls": False,
+                "stream_usage": False,
+                "efforts": ("low", "medium", "high"),
+                "no_reasoning": {"reasoning": {"enabled": False}},
+            },
             default_model="zai-org/GLM-5.3",
             worker_model="zai-org/GLM-5.3-Flash",
             models=(
@@ -170,7 +181,12 @@ PROVIDERS: dict[str, Provider] = {
             base_url_variables=("FIREWORKS_BASE_URL",),
             bare_path="/v1",
             # its own default cuts the output limit silently
-            quirks={"extra_body": {"context_length_exceeded_behavior": "error"}},
+            quirks={
+                "efforts": ("none", "low", "medium", "high"),
+                "effort_in_tokens": True,
+                "cache_key": True,
+                "extra_body": {"context_length_exceeded_behavior": "error"},
+            },
             default_model="accounts/fireworks/models/glm-5p3",
             worker_model="accounts/fireworks/models/glm-5p3-flash",
             models=(

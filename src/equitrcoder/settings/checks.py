@@ -34,6 +34,18 @@ def line(value: Any) -> str:
     return value
 
 
+def effort(value: Any) -> str:
+    """A word, which the host may know more of than we do, or a budget in tokens, which files write as a number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    words = "a word (none, minimal, low, medium, high, xhigh, max) or a number of tokens"
+    if not isinstance(value, str) or not value.isascii():
+        raise Mismatch(words, value)
+    if not (value.replace("_", "").isalpha() or (value.isdigit() and len(value) < 8)):
+        raise Mismatch(words, value)
+    return value
+
+
 def command(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise Mismatch("a command line", value)

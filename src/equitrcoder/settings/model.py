@@ -80,7 +80,7 @@ class Settings(_Frozen):
     """Whether a budget may stand beside a model without a known price."""
     stream: bool = True
     reasoning_effort: str | None = None
-    """The provider's own word (low, medium, high, …); None: the provider's default."""
+    """none, minimal, low, medium, high, xhigh, max, or a budget in tokens; None: the provider's default."""
     output_limit_tokens: int | None = None
     """Per answer; None: the wire's default."""
     fallback_model: str | None = None

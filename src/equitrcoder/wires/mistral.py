@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from equitrcoder.errors import ProviderError
+from equitrcoder.wires.documents import is_stream
 from equitrcoder.wires.openai_chat import ChatDialect, error
 from equitrcoder.wires.openai_chat import read_response as read_chat_response
 from equitrcoder.wires.openai_chat import request as chat_request
@@ -20,7 +21,7 @@ from equitrcoder.wires.values import Conversation, Delta, RequestOptions, ToolSp
 
 __all__ = ["DIALECT", "MistralStreamReader", "error", "read_response", "request", "stream_reader"]
 
-DIALECT = ChatDialect(id_format="nine_alnum", stream_usage=False, echo_unknown=False)
+DIALECT = ChatDialect(id_format="nine_alnum", stream_usage=False, echo_unknown=False, cache_key=True)
 """`max_tokens`, ids of nine letters and digits, no `stream_options` (usage comes anyway), no fields unknown to it."""
 
 NO_ID = "null"
@@ -73,7 +74,7 @@ def read_response(body: bytes, *, status: int = 200) -> Turn:
     Raises:
         ProviderError: The body is no answer of this wire (BadResponseError), or it is an error, also one inside a 200.
     """
-    if status < 400 and body[:64].lstrip().startswith((b"data:", b"event:", b":")):  # a stream that nobody asked for
+    if status < 400 and is_stream(body):  # a stream that nobody asked for
         reader = stream_reader()
         reader.feed(body)
         return reader.finish()

@@ -10,6 +10,7 @@ from typing import Any
 
 from equitrcoder.wires.anthropic_messages.dialect import MessagesDialect, model_traits
 from equitrcoder.wires.anthropic_messages.history import messages_of
+from equitrcoder.wires.effort import TOKENS, tokens_of, word_of
 from equitrcoder.wires.schemas import EVERY_HOST, fitted, property_names
 from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, ToolSpec, WireRequest
 
@@ -17,7 +18,6 @@ USUAL_OUTPUT_TOKENS = 32_000
 """`max_tokens`, which the wire demands, where nothing else limits an answer; thinking counts in it."""
 UNSTREAMED_OUTPUT_TOKENS = 16_384
 """The same for an answer that comes at once: longer ones take so long that connections break."""
-_BUDGETS = {"low": 4096, "medium": 8192, "high": 16_384, "xhigh": 24_576, "max": 32_000}
 _SMALLEST_BUDGET = 1024
 _CACHED = {"type": "ephemeral"}
 SCHEMA_RULES = (*EVERY_HOST, property_names("[a-zA-Z0-9_.-]{1,64}"))
@@ -87,15 +87,17 @@ def _reasoning(model: str, effort: str, limit: int, messages: Sequence[Mapping[s
     traits = model_traits(model)
     if traits.thinking == "none":
         return {}
-    if effort == "none" and traits.least != "low":
+    word = word_of(effort)
+    if word == "none" and traits.least != "low":
         return {"thinking": {"type": traits.least}}
-    effort = "low" if effort in ("none", "minimal") else effort
+    word = "low" if word in ("none", "minimal") else word
     if traits.thinking == "budget":
-        budget = min(_BUDGETS.get(effort, 8192), limit * 3 // 4)
+        wanted = tokens_of(effort) or TOKENS.get(word, 8192)
+        budget = min(max(wanted, _SMALLEST_BUDGET), limit * 3 // 4)
         if budget < _SMALLEST_BUDGET or not _may_think(messages):
             return {}
         return {"thinking": {"type": "enabled", "budget_tokens": budget}}
-    fields: dict[str, Any] = {"output_config": {"effort": effort}}
+    fields: dict[str, Any] = {"output_config": {"effort": word}}
     if traits.thinking == "adaptive":
         fields["thinking"] = {"type": "adaptive"}
     return fields

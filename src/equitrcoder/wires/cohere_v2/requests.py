@@ -10,6 +10,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
+from equitrcoder.wires.effort import budget_of
 from equitrcoder.wires.openai_chat.reading import client_calls
 from equitrcoder.wires.schemas import fitted
 from equitrcoder.wires.values import (
@@ -49,8 +50,21 @@ def request(
     if options.output_limit_tokens is not None:
         body["max_tokens"] = options.output_limit_tokens
     if options.reasoning_effort is not None:
-        body["thinking"] = {"type": "disabled" if options.reasoning_effort == "none" else "enabled"}
+        body["thinking"] = _thinking(options.reasoning_effort)
     return WireRequest(path="/v2/chat", body=body)
+
+
+def _thinking(effort: str) -> dict[str, Any]:
+    """The wire has no words, only a budget; the highest efforts are none.
+
+    Source: https://docs.cohere.com/docs/reasoning
+    """
+    budget = budget_of(effort)
+    if budget == 0:
+        return {"type": "disabled"}
+    if budget is None or effort.strip().lower() in ("high", "xhigh", "max"):
+        return {"type": "enabled"}
+    return {"type": "enabled", "token_budget": budget}
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from equitrcoder import jsontext
+from equitrcoder.wires.effort import word_of
 from equitrcoder.wires.ollama_chat.dialect import OllamaDialect
 from equitrcoder.wires.openai_chat.reading import client_calls
 from equitrcoder.wires.schemas import EVERY_HOST, const_as_enum, fitted
@@ -29,8 +30,8 @@ SCHEMA_RULES = (*EVERY_HOST, const_as_enum)
 
 Source: https://github.com/ollama/ollama/blob/main/api/types.go (ToolProperty)
 """
-_THINK: Mapping[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "high", "max": "high"}
-"""Efforts that the wire has no word for, and what is sent for them; others go out as they are."""
+_EFFORTS = ("none", "low", "medium", "high")
+"""The words for `think`; none is false there."""
 
 
 def request(
@@ -53,7 +54,8 @@ def request(
         body["tools"] = [_tool(tool) for tool in tools]
     body["stream"] = options.stream  # without it the server streams
     if options.reasoning_effort is not None:
-        body["think"] = _THINK.get(options.reasoning_effort, options.reasoning_effort)
+        word = word_of(options.reasoning_effort, _EFFORTS)
+        body["think"] = False if word == "none" else word
     limits = _limits(options, dialect or OllamaDialect())
     if limits:
         body["options"] = limits

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from equitrcoder.records import JSON
+from equitrcoder.wires.effort import WORDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,14 @@ class ChatDialect:
     """The field of `required_with_calls`."""
     reasoning_effort: bool = True
     """Whether `reasoning_effort` may be sent."""
+    efforts: tuple[str, ...] = WORDS
+    """The words that the host takes there; others become the nearest of them."""
+    effort_in_tokens: bool = False
+    """Whether `reasoning_effort` may be a number: a budget in tokens (Fireworks)."""
+    no_reasoning: Mapping[str, JSON] = field(default_factory=dict)
+    """Sent in its place for the effort `none`, by hosts that turn thinking off elsewhere. Empty: the word is sent."""
+    cache_key: bool = False
+    """Whether `prompt_cache_key` may be sent: the same for all requests of one conversation."""
     echo_unknown: bool = True
     """Whether fields of an answer that this wire does not know go back (thought signatures of gateways live there).
     False for hosts that refuse unknown fields (Groq)."""

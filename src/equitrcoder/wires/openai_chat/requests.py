@@ -11,8 +11,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
+from equitrcoder.wires.effort import tokens_of, word_of
 from equitrcoder.wires.openai_chat.dialect import ChatDialect
 from equitrcoder.wires.openai_chat.reading import CallEntry, client_calls
+from equitrcoder.wires.prefix import cache_key
 from equitrcoder.wires.schemas import EVERY_HOST, fitted, plain_patterns
 from equitrcoder.wires.values import (
     AssistantMessage,
@@ -61,13 +63,24 @@ def request(
     if options.output_limit_tokens is not None:
         body[dialect.max_tokens_field] = options.output_limit_tokens
     if options.reasoning_effort is not None and dialect.reasoning_effort:
-        body["reasoning_effort"] = options.reasoning_effort
+        body.update(_reasoning_effort(options.reasoning_effort, dialect))
+    if dialect.cache_key:
+        body["prompt_cache_key"] = cache_key(conversation)
     if options.stream:
         body["stream"] = True
         if dialect.stream_usage:
             body["stream_options"] = {"include_usage": True}
     body.update(dialect.extra_body)
     return WireRequest(path="/chat/completions", body=body)
+
+
+def _reasoning_effort(effort: str, dialect: ChatDialect) -> Mapping[str, Any]:
+    tokens = tokens_of(effort)
+    if dialect.no_reasoning and (tokens == 0 or effort.lower() == "none"):
+        return dialect.no_reasoning
+    if tokens and dialect.effort_in_tokens:
+        return {"reasoning_effort": tokens}
+    return {"reasoning_effort": word_of(effort, dialect.efforts)}
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.wires.arguments import call_name
+from equitrcoder.wires.effort import word_of
 from equitrcoder.wires.openai_responses.dialect import ResponsesDialect
 from equitrcoder.wires.openai_responses.items import find_calls, message_texts
+from equitrcoder.wires.prefix import cache_key
 from equitrcoder.wires.schemas import fitted
 from equitrcoder.wires.values import (
     AssistantMessage,
@@ -74,7 +76,7 @@ def request(
     if options.output_limit_tokens is not None:
         body["max_output_tokens"] = options.output_limit_tokens
     if options.reasoning_effort is not None and dialect.reasoning_effort:
-        body["reasoning"] = {"effort": options.reasoning_effort}
+        body["reasoning"] = {"effort": word_of(options.reasoning_effort)}
     if options.stream:
         body["stream"] = True
     body.update(dialect.extra_body)
@@ -85,21 +87,6 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     """A tool; strict would be the default here, and our schemas are not written in its subset."""
     told = {"type": "function", "name": tool.name, "description": tool.description}
     return {**told, "parameters": fitted(tool.parameters), "strict": False}
-
-
-def cache_key(conversation: Conversation) -> str:
-    """A key that all requests of a conversation share, and with it the server that holds its prefix.
-
-    Example:
-        >>> said = Conversation(system="S", messages=[UserMessage(text="Hi")])
-        >>> len(cache_key(said)), cache_key(said) == cache_key(Conversation(system="S"))
-        (32, False)
-    """
-    from hashlib import sha256
-
-    first = conversation.messages[0] if conversation.messages else None
-    text = first.text if isinstance(first, UserMessage) else ""
-    return sha256(f"{conversation.system}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class _Input:

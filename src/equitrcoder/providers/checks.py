@@ -43,10 +43,15 @@ RECORDED: dict[tuple[str, str], str] = {
 }
 """By row and wire: of what there are recorded answers. A row that is missing has none with calls."""
 
-OFFICIAL_SDK: dict[tuple[str, str], tuple[str, str]] = {
-    ("replicate", "replicate-predictions"): ("streaming", "replicate"),
+_SCRIPTED = "tests/contract/test_scripted_provider_sdks.py"
+
+OFFICIAL_SDK: dict[tuple[str, str], tuple[str, str, str]] = {
+    ("ollama", "ollama-chat"): ("tools parallel_calls streaming", "ollama", _SCRIPTED),
+    ("groq", "openai-chat"): ("parallel_calls", "groq", _SCRIPTED),
+    ("replicate", "replicate-predictions"): ("streaming", "replicate", "tests/wire/test_replicate_predictions_sdk.py"),
 }
-"""By row and wire, where recordings are missing: what the provider's own SDK was held against, and its module."""
+"""By row and wire, where recordings are missing: what the provider's own SDK reads from the same bytes as we do, the
+SDK's module, and the test that shows it."""
 
 _OWN_TOOLS = frozenset({"gemini-generate", "openai-responses", "anthropic-messages"})
 """Wires with calls that the provider runs itself; on Chat Completions only Groq has them."""
@@ -64,13 +69,13 @@ def checks_of(row: Provider, wire: str | None = None) -> Checks:
     Example:
         >>> from equitrcoder.providers.registry import PROVIDERS
         >>> checks_of(PROVIDERS["groq"])
-        Checks(tools='recorded traffic', parallel_calls='specification', streaming='recorded traffic', \
+        Checks(tools='recorded traffic', parallel_calls='official SDK', streaming='recorded traffic', \
 provider_tools='recorded traffic')
     """
     wire = wire or row.wire
     name = "" if row.yours else row.name
     recorded = RECORDED.get((name, wire), "").split()
-    by_sdk = OFFICIAL_SDK.get((name, wire), ("", ""))[0].split()
+    by_sdk = OFFICIAL_SDK.get((name, wire), ("", "", ""))[0].split()
     missing = set() if row.takes_tools else {"tools", "parallel_calls"}
     if not row.takes_tools or not (wire in _OWN_TOOLS or name == "groq"):
         missing.add("provider_tools")

@@ -36,7 +36,7 @@ _HEADER_OPEN = re.compile(
 _URL_OPEN = re.compile(rb"://(?P<value>[^\s/@\"'<>\\]*)\Z")
 _RUN = re.compile(rb"[A-Za-z0-9_~.:-]{8,}\Z")
 _DIGIT = re.compile(rb"[0-9]")
-_ENDS_KEY = re.compile(rb"[\s\"'`<>]")
+_ENDS_KEY = tuple(b" \t\r\n\"'`<>")
 _PEM_OPENS = b"-----BEGIN "
 _PEM_CLOSES = re.compile(rb"-----END [A-Z0-9 ]{0,64}-----")
 
@@ -119,7 +119,7 @@ class StreamRedactor:
 
     def _key_open(self, raw: bytes) -> int:
         """Where the last word begins when it may be a key that goes on."""
-        start = 1 + max((found.start() for found in _ENDS_KEY.finditer(raw)), default=-1)
+        start = 1 + max(map(raw.rfind, _ENDS_KEY))
         word = raw[start:]
         places = []
         if self._finder.hits(word):
@@ -139,7 +139,14 @@ class StreamRedactor:
 
     def _context_open(self, raw: bytes) -> int:
         """Where a value begins that its name, header or URL makes a secret."""
-        found = [expression.search(raw) for expression in (_VALUE_OPEN, _HEADER_OPEN, _URL_OPEN)]
+        lower = raw.lower()
+        found = []
+        if b"=" in raw or b":" in raw:
+            found.append(_VALUE_OPEN.search(raw))
+        if b"authorization" in lower or b"bearer" in lower:
+            found.append(_HEADER_OPEN.search(raw))
+        if b"://" in raw:
+            found.append(_URL_OPEN.search(raw))
         return min((one.start("value") for one in found if one is not None), default=len(raw))
 
     def _private_key_open(self, raw: bytes, first: int) -> int:

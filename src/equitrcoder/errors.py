@@ -228,7 +228,7 @@ class ToolsUnsupportedError(ProviderError):
 
 
 class WireNotReadyError(ProviderError):
-    """The provider's wire is known but not built yet."""
+    """No wire has this name."""
 
     default_code = "E502"
     error_type = "wire_not_ready"

@@ -235,7 +235,7 @@ def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:
         ordered = sorted(calls.durations)
         points = [percentile(ordered, share) for share in _SHARES]
     else:
-        points = sketch.percentiles(calls.buckets, _SHARES)
+        points = sketch.percentiles(calls.sketch(), _SHARES)
     turns, cost, unpriced = (None, None, None) if spent is None else spent
     return GroupRow(
         name=name,

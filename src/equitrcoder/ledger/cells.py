@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 from equitrcoder.ledger import days, sketch
@@ -47,14 +48,14 @@ class Cell:
 
     Attributes:
         sums: In the order of `schema.SUMS`.
-        buckets: The known durations, as a sketch.
     """
 
-    __slots__ = ("buckets", "sums")
+    __slots__ = ("_buckets", "_sketches", "sums")
 
     def __init__(self) -> None:
         self.sums = [0] * len(SUMS)
-        self.buckets: sketch.Buckets = {}
+        self._buckets: sketch.Buckets = {}
+        self._sketches: list[bytes] = []
 
     def take_call(self, outcome: str, duration_ms: float | None) -> None:
         """Count a closed call."""
@@ -63,7 +64,7 @@ class Cell:
             self.sums[_TIMED] += 1
             self.sums[_DURATION] += microseconds(duration_ms)
             number = sketch.bucket(duration_ms)
-            self.buckets[number] = self.buckets.get(number, 0) + 1
+            self._buckets[number] = self._buckets.get(number, 0) + 1
 
     def take_turn(self, row: Mapping[str, Any]) -> None:
         """Count an answer, by its row of model_turns."""
@@ -78,13 +79,22 @@ class Cell:
 
     def add(self, sums: Iterable[int], data: bytes) -> None:
         """Add the numbers and the sketch of another one, as they are stored."""
-        self.sums = [one + other for one, other in zip(self.sums, sums, strict=True)]
-        for number, count in sketch.pairs(data):
-            self.buckets[number] = self.buckets.get(number, 0) + count
+        self.sums = list(map(add, self.sums, sums))
+        if data:
+            self._sketches.append(data)
+
+    def sketch(self) -> bytes:
+        """The known durations."""
+        if self._buckets:
+            self._sketches.append(sketch.to_bytes(self._buckets))
+            self._buckets = {}
+        if len(self._sketches) > 1:
+            self._sketches = [sketch.merged(self._sketches)]
+        return self._sketches[0] if self._sketches else b""
 
     def stored(self) -> tuple[Any, ...]:
         """Values of the columns `SUMS` and `sketch`."""
-        return (*self.sums, sketch.to_bytes(self.buckets))
+        return (*self.sums, self.sketch())
 
     def __getattr__(self, name: str) -> int:
         """The sum of that name."""
@@ -254,6 +264,14 @@ def fold(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
     """Add the cells of finished runs to the sums. In a transaction."""
     if zone_of(connection) is None:
         connection.execute("INSERT INTO zone VALUES (?)", (days.zone(),))
+    by_day = _by_day(connection, numbers)
+    connection.executemany(
+        _ADD_TO_SUMS, [(*key, *cell.stored()) for key, cell in _expanded(by_day, _actors(connection)).items()]
+    )
+    connection.executemany("DELETE FROM unfolded WHERE run_number = ?", [(number,) for number in numbers])
+
+
+def _by_day(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[tuple[str, str, int], Cell]:
     by_day: dict[tuple[str, str, int], Cell] = {}
     known_days: dict[int, str] = {}
     for number in numbers:
@@ -268,10 +286,22 @@ def fold(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
             if cell is None:
                 cell = by_day[day, tool, actor] = Cell()
             cell.add(sums, data)
-    connection.executemany(
-        _ADD_TO_SUMS, [(*key, *cell.stored()) for key, cell in _expanded(by_day, _actors(connection)).items()]
-    )
-    connection.executemany("DELETE FROM unfolded WHERE run_number = ?", [(number,) for number in numbers])
+    return by_day
+
+
+def sums_again(connection: sqlite3.Connection) -> dict[tuple[str, str, str, int], Cell]:
+    """The sums as the cells of the folded runs say: what is stored must equal it."""
+    folded = connection.execute("SELECT DISTINCT run_number FROM run_statistics EXCEPT SELECT run_number FROM unfolded")
+    return _expanded(_by_day(connection, [row[0] for row in folded.fetchall()]), _actors(connection))
+
+
+def all_sums(connection: sqlite3.Connection) -> dict[tuple[str, str, str, int], Cell]:
+    """The sums as they are stored."""
+    found: dict[tuple[str, str, str, int], Cell] = {}
+    for grouping, period, name, actor, *sums, data in connection.execute("SELECT * FROM statistics"):
+        cell = found[grouping, period, name, actor] = Cell()
+        cell.add(sums, data)
+    return found
 
 
 def _actors(connection: sqlite3.Connection) -> dict[int, Actor]:
@@ -296,9 +326,7 @@ def _expanded(
                 total = found.get(key)
                 if total is None:
                     total = found[key] = Cell()
-                total.sums = [one + other for one, other in zip(total.sums, cell.sums, strict=True)]
-                for bucket, count in cell.buckets.items():
-                    total.buckets[bucket] = total.buckets.get(bucket, 0) + count
+                total.add(cell.sums, cell.sketch())
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equitrcoder import jsontext
-from equitrcoder.ledger import cells, register, rows, schema
+from equitrcoder.ledger import cells, register, rows, schema, tombstones
 from equitrcoder.ledger.batch import RUN_FACTS, RUN_SUMS, Batch, added_up, fact
 from equitrcoder.ledger.counting import Counting
 from equitrcoder.ledger.journal import Handed
@@ -134,6 +134,9 @@ class Index:
         if fields["type"] == "started":
             self._add_run(fields, entry.offset)
             return
+        if fields["type"] == "deleted":
+            tombstones.take(self.connection, self.state_dir, entry, keep_file=self.path is None)
+            return
         self.connection.execute(
             "UPDATE journals SET registered_entries = ?, registered_last = ?, registered_status = ? WHERE run_id = ?",
             (
@@ -150,6 +153,8 @@ class Index:
         at = rows.text(fields.get("at")) or ""
         clock = max(at, found[0] if found else "")
         self._set_progress("clock", 0, clock)
+        if self.connection.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (fields["run_id"],)).fetchone():
+            return
         added = self.connection.execute(
             "INSERT OR IGNORE INTO journals (run_id, path, number, clock) VALUES (?, ?, ?, ?)",
             (fields["run_id"], fields["journal"], number, clock),

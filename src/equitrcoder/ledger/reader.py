@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from equitrcoder import jsontext
 from equitrcoder.errors import IndexBusy, LedgerError
-from equitrcoder.ledger import reading, rows, shapes, views
+from equitrcoder.ledger import pages, reading, rows, shapes, views
 from equitrcoder.ledger.catch_up import catch_up, open_index
 from equitrcoder.ledger.index import Index
 from equitrcoder.ledger.queries import EVERY_CALL, CallQuery, where
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE = 500
+_FEW = 10_000
+"""So many calls are looked up one by one; when more are meant, all are gone through."""
 
 
 class Reader:
@@ -77,25 +79,32 @@ class Reader:
         """
         query = self._resolved(query)
         if query.limit is not None:
-            newest = self._page(query, limit=max(query.limit, 0), newest=True)
-            yield from (shapes.call(row, self.state_dir, full=full) for row in reversed(newest))
-            return
-        last: tuple[Any, ...] | None = None
-        while page := self._page(query, limit=_PAGE, after=last):
-            yield from (shapes.call(row, self.state_dir, full=full) for row in page)
-            last = page[-1][: len(shapes.ORDER)]
+            limit = max(query.limit, 0)
+            keys = self._ask(lambda connection: pages.newest(connection, query, limit))
+        elif pages.is_chosen(query):
+            keys = self._ask(lambda connection: pages.newest(connection, query, _FEW, or_none=True))
+        else:
+            keys = None
+        batches = self._in_order(query) if keys is None else self._at(keys[::-1])
+        for batch in batches:
+            yield from (shapes.call(row, self.state_dir, full=full) for row in batch)
 
-    def _page(
-        self, query: CallQuery, *, limit: int, newest: bool = False, after: tuple[Any, ...] | None = None
-    ) -> list[tuple[Any, ...]]:
+    def _at(self, keys: list[pages.Key]) -> Iterator[list[tuple[Any, ...]]]:
+        """The calls at these places."""
+        sql = f"{shapes.SELECT_CALLS_IN_ORDER} WHERE {' AND '.join(f'{name} = ?' for name in shapes.ORDER)}"
+        for first in range(0, len(keys), _PAGE):
+            page = keys[first : first + _PAGE]
+            yield self._ask(lambda connection, page=page: [row for key in page for row in connection.execute(sql, key)])  # type: ignore[misc]
+
+    def _in_order(self, query: CallQuery) -> Iterator[list[tuple[Any, ...]]]:
+        """All calls of a query, looking at each that there is since its time."""
         condition, values = where(query)
-        if after is not None:
-            condition += f" AND ({', '.join(shapes.ORDER)}) > ({', '.join('?' * len(shapes.ORDER))})"
-            values += after
-        direction = " DESC" if newest else ""
-        order = ", ".join(f"{name}{direction}" for name in shapes.ORDER)
-        sql = f"{shapes.SELECT_CALLS} WHERE {condition} ORDER BY {order} LIMIT ?"
-        return self._ask(lambda connection: connection.execute(sql, (*values, limit)).fetchall())
+        order = ", ".join(shapes.ORDER)
+        sql = f"{shapes.SELECT_CALLS_IN_ORDER} WHERE {condition} AND ({order}) > (?, ?, ?) ORDER BY {order} LIMIT ?"
+        last: tuple[Any, ...] = ("" if query.since is None else format_time(query.since), -1, -1)
+        while page := self._ask(lambda connection: connection.execute(sql, (*values, *last, _PAGE)).fetchall()):  # noqa: B023
+            yield page
+            last = page[-1][: len(shapes.ORDER)]
 
     def full_result(self, call_uid: str) -> JSON:
         """The whole result of a call, from its journal where the index holds only the first part.
@@ -187,10 +196,15 @@ class Reader:
         if len(found) == 1:
             return found[0]
         if not found:
-            what = "There is no run yet." if which == "last" else f'No run ends in "{which}".'
+            what = "There is no run yet." if which == "last" else self._deleted(wanted) or f'No run ends in "{which}".'
             raise LedgerError(what, hint="equitrcoder runs", code="E604")
         ids = ", ".join(run.run_id for run in found)
         raise LedgerError(f'More than one run ends in "{which}": {ids}.', hint="give more characters", code="E604")
+
+    def _deleted(self, wanted: str) -> str | None:
+        sql = "SELECT run_id, why, at FROM tombstones WHERE substr(run_id, -length(?)) = ?"
+        found = self._ask(lambda connection: connection.execute(sql, (wanted, wanted or "-")).fetchone())
+        return f"Run {found[0]} was {found[1]} on {found[2][:10]}; its statistics are kept." if found else None
 
     def session(self, which: str) -> str:
         """The whole id of a session: by its id, by a tail of it that no other has, or "last", that of the last run.

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equitrcoder.ledger import catch_up, files, register
+from equitrcoder.ledger import catch_up, cells, files, register
 from equitrcoder.ledger.index import NAME, Index
 from equitrcoder.ledger.reading import Damage, Place, read_piece
+
+_FOLD_RUNS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ def rebuild_index(state_dir: Path, *, on_progress: Callable[[int, int], None] | 
 
 def _fill(index: Index, on_progress: Callable[[int, int], None] | None) -> list[Damage]:
     index.connection.execute("PRAGMA synchronous = OFF")
+    index.fold_runs = _FOLD_RUNS
     index.read_register()
     runs = index.unfinished()
     troubles: list[Damage] = []
@@ -65,7 +68,11 @@ def _fill(index: Index, on_progress: Callable[[int, int], None] | None) -> list[
         troubles += catch_up.catch_up_run(index, run_id)
         if on_progress is not None:
             on_progress(done, len(runs))
-    return troubles
+    index.read_register()  # what was pruned meanwhile is no damage
+    with index.transaction():
+        cells.fold(index.connection, cells.foldable(index.connection))
+    gone = {row[0] for row in index.connection.execute("SELECT path FROM tombstones")}
+    return [damage for damage in troubles if damage.path not in gone]
 
 
 def _counts(index: Index) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""runs.jsonl: one line when a run starts, one when it ends, in the order in which it happened.
+"""runs.jsonl: one line when a run starts, one when it ends, one when it is deleted, in the order in which it happened.
 
 It names each journal and, at the end, how many entries it has and the hash of the last one, so that a missing file or a
 cut tail shows. The place of a run's first line is its number: an order that no clock can change.
@@ -51,7 +51,7 @@ class RegisterReading(NamedTuple):
 
 
 def append(state_dir: Path, kind: str, fields: dict[str, Any], *, at: str | None = None) -> int:
-    """Add one line (`kind` is started or finished; `at` None: now). Returns its offset. Raises OSError.
+    """Add one line (`kind` is started, finished or deleted; `at` None: now). Returns its offset. Raises OSError.
 
     The file is locked for the moment of writing: a line cut short is taken back, one left torn by a kill is ended.
     """
@@ -97,7 +97,7 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
         return None
     well_formed = (
         isinstance(value, dict)
-        and value.get("type") in {"started", "finished"}
+        and value.get("type") in {"started", "finished", "deleted"}
         and isinstance(value.get("run_id"), str)
         and isinstance(value.get("journal"), str)
     )

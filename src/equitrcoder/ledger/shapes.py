@@ -58,6 +58,11 @@ SELECT_CALLS = _select(
     "tool_calls AS c JOIN agent_runs AS r ON r.run_id = c.run_id JOIN journals AS j ON j.run_id = c.run_id "
     "LEFT JOIN model_turns AS t ON t.run_id = c.run_id AND t.step = c.step",
 )
+SELECT_CALLS_IN_ORDER = SELECT_CALLS.replace(
+    "tool_calls AS c JOIN agent_runs AS r ON",
+    "tool_calls AS c INDEXED BY tool_calls_order CROSS JOIN agent_runs AS r ON",
+)
+"""The same, oldest first without sorting."""
 SELECT_RUNS = _select(
     [*(f"r.{name}" for name in _RUN_COLUMNS), "j.path"],
     "agent_runs AS r JOIN journals AS j ON j.run_id = r.run_id",

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 _GROWTH = 1.02
 _LOG_GROWTH = math.log(_GROWTH)
@@ -73,33 +76,33 @@ def merge(one: bytes, other: bytes) -> bytes:
         >>> dict(pairs(merge(to_bytes({3: 1, 5: 2}), to_bytes({5: 1}))))
         {3: 1, 5: 3}
     """
-    if not one or not other:
-        return one or other
-    buckets = dict(pairs(one))
-    for number, count in pairs(other):
-        buckets[number] = buckets.get(number, 0) + count
+    return merged((one, other)) if one and other else one or other
+
+
+def merged(sketches: Sequence[bytes]) -> bytes:
+    """The sketch of all of them."""
+    if len(sketches) == 1:
+        return sketches[0]
+    buckets: defaultdict[int, int] = defaultdict(int)
+    for data in sketches:
+        for number, count in pairs(data):
+            buckets[number] += count
     return to_bytes(buckets)
 
 
-def percentiles(buckets: Buckets, shares: Iterable[float]) -> list[float | None]:
+def percentiles(data: bytes, shares: Iterable[float]) -> list[float | None]:
     """The nearest-rank percentiles, within 1 %; None of nothing.
 
     Example:
-        >>> [None if value is None else round(value) for value in percentiles({1100: 3, 1300: 1}, [0.5, 0.99])]
-        [1, 52]
-        >>> percentiles({}, [0.5])
+        >>> percentiles(to_bytes({1100: 3, 1300: 1}), [0.5, 0.99])
+        [0.990099, 51.96]
+        >>> percentiles(b"", [0.5])
         [None]
     """
-    total = sum(buckets.values())
-    if not total:
+    size = len(data) // 6
+    if not size:
         return [None for _ in shares]
-    ordered = sorted(buckets)
-    found: list[float | None] = []
-    position, seen = 0, buckets[ordered[0]]
-    for share in shares:  # ascending
-        rank = max(math.ceil(share * total), 1)
-        while seen < rank:
-            position += 1
-            seen += buckets[ordered[position]]
-        found.append(round(middle(ordered[position]), 6))
-    return found
+    values = _layout(size).unpack(data)
+    seen = list(accumulate(values[size:]))
+    ranks = (max(math.ceil(share * seen[-1]), 1) for share in shares)
+    return [round(middle(values[bisect_left(seen, rank)]), 6) for rank in ranks]

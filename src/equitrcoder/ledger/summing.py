@@ -88,7 +88,8 @@ def _numbers(connection: sqlite3.Connection, query: CallQuery) -> list[int]:
     return [row[0] for row in connection.execute(sql, values * 2)]
 
 
-def _of_actors(query: CallQuery) -> tuple[list[str], list[object]]:
+def of_actors(query: CallQuery) -> tuple[list[str], list[object]]:
+    """The conditions of a query on `actors AS a`, and their values."""
     chosen = {
         "a.provider = ?": query.provider,
         "(a.model_requested = ? OR a.model_answered = ?)": query.model,
@@ -103,7 +104,7 @@ def _add_cells(
     connection: sqlite3.Connection, source: str, by: Grouping, query: CallQuery, span: _Span, found: dict[str, Cell]
 ) -> None:
     """Add the cells of single runs."""
-    terms, values = _of_actors(query)
+    terms, values = of_actors(query)
     name = "s.quarter" if by == "day" else "s.tool_name" if by == "tool" else "''"
     tables, rest = source.split(" WHERE ")
     if terms or by in _ACTOR_COLUMNS:
@@ -125,13 +126,13 @@ def _add_cells(
 
 def _add_sums(connection: sqlite3.Connection, by: Grouping, query: CallQuery, found: dict[str, Cell]) -> None:
     """Add the sums of finished runs."""
-    grouping, given = _grouping(by, query)
+    grouping, given = _grouping(connection, by, query)
     terms, values = ["s.grouping = ?"], [grouping]
     tables = "statistics AS s"
     if grouping == "each":
-        of_actors, more = _of_actors(query)
+        conditions, more = of_actors(query)
         tables += " JOIN actors AS a ON a.id = s.actor"
-        terms += of_actors
+        terms += conditions
         values += more  # type: ignore[arg-type]
     if query.tool is not None and grouping == "each":
         terms.append("s.name = ?")
@@ -150,16 +151,29 @@ def _add_sums(connection: sqlite3.Connection, by: Grouping, query: CallQuery, fo
             _cell(found, group).add(sums, data)
 
 
-def _grouping(by: Grouping, query: CallQuery) -> tuple[str, str | None]:
+def _grouping(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> tuple[str, str | None]:
     """The smallest sums that tell the groups and what is chosen apart; and the one group that is chosen."""
-    chosen = {"tool": query.tool, "provider": query.provider, "role": query.role}
+    chosen = {name: getattr(query, name) for name in ("tool", "model", "provider", "agent", "role")}
     given = {name: value for name, value in chosen.items() if value is not None}
-    if query.model is not None or query.agent is not None or len(given) > 1:
-        return "each", None
     if not given:
         return ("all" if by in ("day", "all") else by), None
+    if len(given) > 1:
+        return "each", None
     ((name, value),) = given.items()
+    if name in ("model", "agent"):
+        name = _only_as(connection, name, value)
     return (name, value) if by in ("day", "all", name) else ("each", None)
+
+
+def _only_as(connection: sqlite3.Connection, name: str, value: str) -> str:
+    """A model can be meant as requested or as answered, an agent by name or role; when all mean one of them, which."""
+    meanings = {"model": ("model", "model_requested", "model_answered"), "agent": ("agent", "agent_name", "agent_role")}
+    grouping, one, other = meanings[name]
+    sql = f"SELECT DISTINCT {one} = ? FROM actors WHERE {one} = ? OR {other} = ?"  # noqa: S608 - names of our own
+    found = [row[0] for row in connection.execute(sql, (value,) * 3)]
+    if found == [1]:
+        return grouping
+    return "role" if found == [0] and name == "agent" else "each"
 
 
 def _periods(by: Grouping, query: CallQuery) -> Iterator[tuple[str, str]]:

@@ -152,7 +152,6 @@ async def asked_of(reply: Reply, *, streaming: bool, **options: object) -> Asked
     return asked
 
 
-@pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize(
     ("reply", "kind", "retryable"),
     [
@@ -168,11 +167,10 @@ async def asked_of(reply: Reply, *, streaming: bool, **options: object) -> Asked
         pytest.param(whole(b"{}", status=999), ProviderOverloadedError, True, id="999"),
     ],
 )
-async def test_it_ends_in_a_typed_error(
-    reply: Reply, kind: type[ProviderError], retryable: bool, streaming: bool
-) -> None:
-    error = (await asked_of(reply, streaming=streaming)).error
-    assert (type(error), error and error.retryable) == (kind, retryable), error
+async def test_it_ends_in_a_typed_error(reply: Reply, kind: type[ProviderError], retryable: bool) -> None:
+    for streaming in (True, False):
+        error = (await asked_of(reply, streaming=streaming)).error
+        assert (type(error), error and error.retryable) == (kind, retryable), error
 
 
 SLOW: dict[str, Reply] = {

@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ("bench.turns", "bench.recording", "bench.redaction", "bench.cold_start", "bench.start", "bench.install")
+MODULES = (
+    "bench.turns",
+    "bench.wires",
+    "bench.recording",
+    "bench.redaction",
+    "bench.cold_start",
+    "bench.start",
+    "bench.install",
+)
 
 
 def main() -> None:

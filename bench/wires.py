@@ -20,7 +20,7 @@ import orjson
 from bench.answers import STREAMS, WHOLE
 from equitrcoder.wires import wire
 
-ROUNDS = 5
+ROUNDS = 15
 PIECE_BYTES = 16 * 1024
 ROUND_S = 0.02
 """How long one round of one measurement takes at least: a clock's own jitter is then nothing."""

@@ -8,7 +8,11 @@ from typing import Any
 from equitrcoder.wires.arguments import count_of
 from equitrcoder.wires.values import Usage
 
-_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_OTHER_SPELLINGS = frozenset(
+    {"input_tokens", "output_tokens", "reasoning_tokens", "prompt_cache_hit_tokens", "cached_tokens"}
+    | {"num_cached_tokens", "cache_read_input_tokens", "cache_write_tokens", "cache_creation_input_tokens"}
+)
+"""Of counts that OpenAI names otherwise, or keeps in the details."""
 
 
 def read_usage(usage: Mapping[str, Any] | None) -> Usage:
@@ -25,18 +29,20 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     """
     if not isinstance(usage, dict):
         return Usage()
-    if usage.keys() <= _PLAIN:
-        return Usage(
-            input_tokens=count_of(usage.get("prompt_tokens")), output_tokens=count_of(usage.get("completion_tokens"))
-        )
     prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
     completion = _details(usage, "completion_tokens_details", "output_tokens_details")
-    inputs = _first(usage, "prompt_tokens", "input_tokens")
-    outputs = _first(usage, "completion_tokens", "output_tokens")
-    reasoning = _first(completion, "reasoning_tokens", otherwise=_first(usage, "reasoning_tokens"))
-    cached = _first(usage, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens")
+    inputs, outputs = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
+    cached = written = reasoning = None
+    if not _OTHER_SPELLINGS.isdisjoint(usage):
+        inputs = _first(usage, "input_tokens") if inputs is None else inputs
+        outputs = _first(usage, "output_tokens") if outputs is None else outputs
+        cached = _first(
+            usage, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
+        )
+        written = _first(usage, "cache_write_tokens", "cache_creation_input_tokens")
+        reasoning = _first(usage, "reasoning_tokens")
     cached = _first(prompt, "cached_tokens", otherwise=cached)
-    written = _first(usage, "cache_write_tokens", "cache_creation_input_tokens")
+    reasoning = _first(completion, "reasoning_tokens", otherwise=reasoning)
     if reasoning and None not in (inputs, outputs):
         outputs = _with_reasoning(inputs or 0, outputs or 0, reasoning, _first(usage, "total_tokens"))
     if cached and inputs is not None and cached > inputs:

@@ -9,6 +9,7 @@ import pytest
 from equitrcoder import jsontext
 from equitrcoder.providers import PROVIDERS
 from equitrcoder.wires import wire
+from equitrcoder.wires.forms import Forms
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
@@ -156,3 +157,21 @@ def test_another_row_or_a_changed_past_is_built_anew() -> None:
     )
     del said.messages[1:]
     assert len(chat.request(said, [], options, row.dialect, origin="groq").body["messages"]) == 2
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_turn_builds_only_what_is_new(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its cost does not grow with the conversation beyond serialising it (bench/requests.py measures that)."""
+    built: list[Message] = []
+    of = Forms.of
+
+    def counting(forms: Forms, owner: Any, messages: Any, new_builder: Any) -> Any:
+        def counted() -> Any:
+            build = new_builder()
+            return lambda message: (built.append(message), build(message))[1]
+
+        return of(forms, owner, messages, counted)
+
+    monkeypatch.setattr(Forms, "of", counting)
+    bodies(row)
+    assert built == session(row), "each message once, in order"

@@ -67,7 +67,7 @@ def said_instead(effort: str | None, wire: str, model: str, dialect: Any) -> str
     if effort is None or tokens_of(effort) is None or _takes_tokens(wire, model, dialect):
         return None
     known = getattr(dialect, "efforts", WORDS)
-    if getattr(dialect, "reasoning_effort", True) is False or wire == "replicate-predictions":
+    if getattr(dialect, "reasoning_effort", True) is False:
         return f"{model} cannot be asked to think more or less here; the budget of {effort} tokens is not sent."
     word = word_of(effort, known)
     return f"{model} takes no thinking budget in tokens; for {effort} its reasoning effort is set to {word!r}."

@@ -7,7 +7,7 @@ Source: https://docs.mistral.ai/api/endpoint/chat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from equitrcoder.errors import ProviderError
 from equitrcoder.wires.documents import is_stream
 from equitrcoder.wires.openai_chat import ChatDialect, error
 from equitrcoder.wires.openai_chat import read_response as read_chat_response
-from equitrcoder.wires.openai_chat import request as chat_request
+from equitrcoder.wires.openai_chat.requests import message_forms, request_with
 from equitrcoder.wires.openai_chat.stream import ChatStreamReader
-from equitrcoder.wires.values import Conversation, Delta, RequestOptions, ToolSpec, Turn, WireRequest
+from equitrcoder.wires.values import Conversation, Delta, Message, RequestOptions, ToolSpec, Turn, WireRequest
 
 __all__ = ["DIALECT", "MistralStreamReader", "error", "read_response", "request", "stream_reader"]
 
@@ -49,23 +49,30 @@ def request(
         >>> request(hello, [], RequestOptions(model="m", output_limit_tokens=9), origin="mistral").body["max_tokens"]
         9
     """
-    made = chat_request(conversation, tools, options, dialect or DIALECT, origin=origin)
-    return replace(made, body={**made.body, "messages": list(_accepted(made.body["messages"]))})
+    chosen = dialect or DIALECT
+    owner = ("mistral", chosen, origin)
+    forms = conversation.forms.of(owner, conversation.messages, lambda: _Accepted(chosen, origin).forms)
+    return request_with(forms, conversation, tools, options, chosen)
 
 
-def _accepted(messages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The messages as this host takes them: in an order it accepts, and with no field that it does not know."""
-    role = ""
-    for message in messages:
+class _Accepted:
+    """Messages as this host takes them: in an order it accepts, and with no field that it does not know."""
+
+    def __init__(self, dialect: ChatDialect, origin: str) -> None:
+        self._dialect = dialect
+        self._origin = origin
+        self._role = ""
+
+    def forms(self, message: Message) -> list[dict[str, Any]]:
+        return [form for each in message_forms(message, self._dialect, self._origin) for form in self._accepted(each)]
+
+    def _accepted(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if message["role"] == "assistant" and not (message.get("content") or message.get("tool_calls")):
-            continue  # "must have either content or tool_calls": an empty answer is refused
-        if message["role"] == "user" and role == "tool":
+            return  # "must have either content or tool_calls": an empty answer is refused
+        if message["role"] == "user" and self._role == "tool":
             yield {"role": "assistant", "content": AFTER_RESULTS}
-        role = message["role"]
-        if _FOREIGN_FIELDS.isdisjoint(message):
-            yield message
-        else:
-            yield {key: value for key, value in message.items() if key not in _FOREIGN_FIELDS}
+        self._role = message["role"]
+        yield {key: value for key, value in message.items() if key not in _FOREIGN_FIELDS}
 
 
 def read_response(body: bytes, *, status: int = 200) -> Turn:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from equitrcoder.errors import ProviderError
 from equitrcoder.wires.anthropic_messages.reading import call_entries, checked_blocks, result_id
@@ -31,35 +29,41 @@ def messages_of(conversation: Conversation, origin: str) -> list[dict[str, Any]]
 
     `origin` is the row's name: its own answers go back as they came, others are rebuilt from text and calls.
     """
-    forms_of = conversation.forms.of
-    forms = forms_of(("anthropic-messages", origin), conversation.messages, lambda: lambda each: _form(each, origin))
-    spoken = [form for form in forms if form.blocks]
-    if not spoken or spoken[0].role != "user":
-        spoken.insert(0, _Form("user", _text("(continued)"), _text("(continued)")))
-    merged: list[dict[str, Any]] = []
-    for role, group in groupby(spoken, key=itemgetter(0)):
-        neighbours = list(group)
-        settled = neighbours[-1] is not spoken[-1]
-        if len(neighbours) == 1:
-            content = neighbours[0].settled if settled else neighbours[0].blocks
-        else:
-            content = [block for form in neighbours for block in form.blocks]
-            content = _ordered(role, content) if settled or role == "user" else content
+    owner = ("anthropic-messages", origin)
+    grown = conversation.forms.of(owner, conversation.messages, lambda: _Turns(origin).add)
+    return (grown[-1] if grown else _Turns(origin)).messages()
+
+
+class _Turns:
+    """Messages whose roles take turns, grown by one message of the conversation at a time."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._closed: list[dict[str, Any]] = []
+        """Those that another one follows: they change no more."""
+        self._role = ""
+        self._open: list[dict[str, Any]] = []
+
+    def add(self, message: Message) -> _Turns:
+        role, blocks = _blocks(message, self._origin)
+        if blocks and role != self._role:
+            self._close()
+            if not self._closed and role != "user":
+                self._closed.append({"role": "user", "content": _text("(continued)")})
+            self._role, self._open = role, []
+        self._open = [*self._open, *blocks]
+        return self
+
+    def _close(self) -> None:
+        content = _ordered(self._role, self._open)
         if content:
-            merged.append({"role": role, "content": content})
-    return merged
+            self._closed.append({"role": self._role, "content": content})
 
-
-class _Form(NamedTuple):
-    role: str
-    blocks: list[dict[str, Any]]
-    settled: list[dict[str, Any]]
-    """The blocks once another message follows."""
-
-
-def _form(message: Message, origin: str) -> _Form:
-    role, blocks = _blocks(message, origin)
-    return _Form(role, blocks, _ordered(role, blocks))
+    def messages(self) -> list[dict[str, Any]]:
+        if not self._role:
+            return [{"role": "user", "content": _text("(continued)")}]
+        content = self._open if self._role == "assistant" else _ordered(self._role, self._open)
+        return [*self._closed, {"role": self._role, "content": content}]
 
 
 def _ordered(role: str, content: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -129,8 +129,15 @@ def _mark(body: dict[str, Any]) -> None:
 
     Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
     """
-    users = [message for message in body["messages"][-4:] if message["role"] == "user"]
-    for holder, key in ((body, "tools"), (body, "system"), *((message, "content") for message in users[-2:])):
-        if holder.get(key):  # lists and blocks may be shared with the next request, which has other marks
-            *before, last = holder[key]
-            holder[key] = [*before, {**last, "cache_control": _CACHED}]
+    for key in ("tools", "system"):
+        if body.get(key):
+            body[key] = _marked(body[key])
+    messages = body["messages"]
+    newest = [place for place in range(max(len(messages) - 4, 0), len(messages)) if messages[place]["role"] == "user"]
+    for place in newest[-2:]:
+        messages[place] = {**messages[place], "content": _marked(messages[place]["content"])}
+
+
+def _marked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A copy: the blocks are shared with the next request, which has other marks."""
+    return [*blocks[:-1], {**blocks[-1], "cache_control": _CACHED}]

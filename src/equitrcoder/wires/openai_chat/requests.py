@@ -55,7 +55,24 @@ def request(
         >>> request(hello, [], RequestOptions(model="m", stream=False), ChatDialect(), origin="local").body["messages"]
         [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'Hi'}]
     """
-    body: dict[str, Any] = {"model": options.model, "messages": _messages(conversation, dialect, origin)}
+
+    def build(message: Message) -> list[dict[str, Any]]:
+        return message_forms(message, dialect, origin)
+
+    forms = conversation.forms.of(("openai-chat", dialect, origin), conversation.messages, lambda: build)
+    return request_with(forms, conversation, tools, options, dialect)
+
+
+def request_with(
+    forms: Sequence[Sequence[dict[str, Any]]],
+    conversation: Conversation,
+    tools: Sequence[ToolSpec],
+    options: RequestOptions,
+    dialect: ChatDialect,
+) -> WireRequest:
+    """The request whose messages have these forms (`message_forms`, or what another wire made of them)."""
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    body: dict[str, Any] = {"model": options.model, "messages": system + [each for form in forms for each in form]}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
         if dialect.parallel_calls and options.parallel_calls != dialect.parallel_default:
@@ -89,13 +106,9 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _messages(conversation: Conversation, dialect: ChatDialect, origin: str) -> list[dict[str, Any]]:
-    def build(message: Message) -> tuple[dict[str, Any], ...]:
-        return tuple(_message(message, dialect, origin))
-
-    forms = conversation.forms.of(("openai-chat", dialect, origin), conversation.messages, lambda: build)
-    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
-    return system + [each for form in forms for each in form]
+def message_forms(message: Message, dialect: ChatDialect, origin: str) -> list[dict[str, Any]]:
+    """One message of a conversation as the messages of a request."""
+    return list(_message(message, dialect, origin))
 
 
 def _message(message: Message, dialect: ChatDialect, origin: str) -> Iterator[dict[str, Any]]:

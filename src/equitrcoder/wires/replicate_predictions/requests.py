@@ -11,6 +11,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import RequestRefusedError, ToolsUnsupportedError
+from equitrcoder.wires.effort import word_of
 from equitrcoder.wires.values import (
     AssistantMessage,
     Conversation,
@@ -75,7 +76,7 @@ def _input(conversation: Conversation, options: RequestOptions) -> dict[str, Any
     if options.output_limit_tokens is not None:
         given["max_tokens"] = options.output_limit_tokens
     if options.reasoning_effort is not None:
-        given["reasoning_effort"] = options.reasoning_effort
+        given["reasoning_effort"] = word_of(options.reasoning_effort)
     return given
 
 

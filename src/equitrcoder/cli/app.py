@@ -144,11 +144,19 @@ def run_app(arguments: Sequence[str], command: click.Command | None = None) -> i
         if "-vv" in arguments or os.environ.get("EQUITRCODER_TRACEBACK"):
             raise
         _say(
-            f"E900 This is a fault of equitrcoder: {type(error).__name__}: {error}. "
+            f"E900 This is a fault of equitrcoder: {type(error).__name__}: {_without_secrets(str(error))}. "
             "Fix: run it again with EQUITRCODER_TRACEBACK=1 and report what it prints"
         )
         return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _without_secrets(words: str) -> str:
+    import os
+
+    from equitrcoder.ledger.redaction import Redactor, named_secrets
+
+    return Redactor(named_secrets(os.environ)).text(words)[0]
 
 
 def _say(line: str) -> None:

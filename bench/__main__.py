@@ -8,6 +8,7 @@ import sys
 MODULES = (
     "bench.turns",
     "bench.wires",
+    "bench.requests",
     "bench.recording",
     "bench.redaction",
     "bench.cold_start",

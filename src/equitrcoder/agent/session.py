@@ -17,7 +17,6 @@ from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
 from equitrcoder.records import new_ulid
 from equitrcoder.settings import Settings
-from equitrcoder.wires.effort import said_instead
 from equitrcoder.wires.values import Conversation, ToolResults
 
 from .accounting import Accounts
@@ -145,10 +144,13 @@ class Session:
             notify(
                 f"{choice.alias_of} is no longer offered; {choice.provider.name}/{choice.model} is used in its place"
             )
-        effort = self.settings.reasoning_effort
-        instead = effort and said_instead(effort, choice.provider.wire, choice.model, choice.provider.dialect)
-        if instead:
-            notify(instead)
+        if self.settings.reasoning_effort:
+            from equitrcoder.wires.effort import said_instead
+
+            effort, row = self.settings.reasoning_effort, choice.provider
+            instead = said_instead(effort, row.wire, choice.model, row.dialect)
+            if instead:
+                notify(instead)
         if not choice.provider.takes_tools:
             notify(
                 f"{choice.model_requested} takes no tools: it answers from what stands in the prompt, but cannot look "

@@ -154,7 +154,7 @@ def test_memory_for_many_calls_stays_in_proportion(name: str) -> None:
 
 @each_wire
 @both_ways
-@pytest.mark.parametrize("depth", [190, 10_000])
+@pytest.mark.parametrize("depth", [190, 500, 10_000])
 def test_nesting_ten_thousand_deep(name: str, streaming: bool, depth: int) -> None:
     """As arguments, and as a field that nobody knows."""
     as_text = json.dumps(nested(depth))[1:-1].encode()

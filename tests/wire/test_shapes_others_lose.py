@@ -169,6 +169,12 @@ def test_an_index_used_again_with_another_id_and_a_name_is_another_call() -> Non
     assert told(read(CHAT, body, streaming=True)) == [("f", {}), ("g", {"n": 1}), ("f", {})]
 
 
+def test_an_index_used_again_with_another_id_is_another_call_also_of_the_same_name_and_before_any_arguments() -> None:
+    body = chat_stream(piece(0, "a", "f", ""), piece(0, "b", "f", ""), piece(0, None, None, '{"n":1}'))
+    turn = read(CHAT, body, streaming=True)
+    assert [(call.id, call.arguments) for call in turn.calls] == [("a", ""), ("b", {"n": 1})]
+
+
 def test_the_slot_of_a_piece_is_its_choice_and_its_index() -> None:
     values = [
         chunk(piece(0, "a", "f", '{"n":'), choice=0),

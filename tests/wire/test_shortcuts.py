@@ -146,7 +146,7 @@ def fed(name: str, body: bytes) -> tuple[Turn | str, Turn, list[Delta]]:
 
 
 @pytest.mark.parametrize("name", EVENTS)
-@examples(150, data=st.data())
+@examples(80, data=st.data())
 def test_a_stream_read_by_comparison_is_the_stream_read_in_full(name: str, data: st.DataObject) -> None:
     body = data.draw(stream(name))
     by_comparison = fed(name, body)

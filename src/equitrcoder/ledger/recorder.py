@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,6 +91,18 @@ class RunRecorder:
     def message(self, *, role: str, text: str) -> None:
         """Record words that go to the model: a prompt, or what the harness says on the user's side."""
         self._append(b"message", {"role": role, "text": text})
+
+    def results_told(self, results: Sequence[Mapping[str, JSON]]) -> None:
+        """Record what the model is told in this run of calls that the run before left without results.
+
+        Args:
+            results: `text` and `is_error` of each call of the last answer, in its order.
+        """
+        self._append(b"results_told", {"calls": len(results)}, {"results": list(results)})
+
+    def answer_taken(self, *, step: int) -> None:
+        """Record which answer the run goes on with, where a middleware asked for more than one."""
+        self._append(b"answer_taken", {"step": step})
 
     def request_sent(self, *, step: int, attempt: int) -> None:
         """Record that a model request is about to go out; BEFORE it does.

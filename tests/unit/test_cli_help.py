@@ -11,7 +11,12 @@ import pytest
 from equitrcoder.cli.app import COMMANDS, app, run_app
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "help"
-BELOW = {"config": ("path", "show"), "db": ("path", "rebuild"), "export": ("calls", "runs", "turns")}
+BELOW = {
+    "config": ("path", "show"),
+    "db": ("backup", "check", "path", "prune", "rebuild", "size"),
+    "export": ("calls", "runs", "turns"),
+    "runs": ("delete",),
+}
 NAMES = [
     (),
     *((name,) for name in COMMANDS),

@@ -1,4 +1,4 @@
-"""`equitrcoder runs`: what was done, newest first."""
+"""`equitrcoder runs`: what was done, newest first; `runs delete` takes it out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from equitrcoder.cli import text
+from equitrcoder.cli.completing import complete_run
 from equitrcoder.cli.output import print_json_lines, print_lines
 from equitrcoder.cli.reading import open_reader, say_nothing_found, tell
+from equitrcoder.cli.removing import json_option, remove, yes_option
 from equitrcoder.cli.tables import Column, screen_width, table
 from equitrcoder.cli.times import local, since_option
 from equitrcoder.records import RunStatus
@@ -32,13 +34,16 @@ COLUMNS = (
 )
 
 
-@click.command(
+@click.group(
     "runs",
+    invoke_without_command=True,
+    subcommand_metavar="[delete RUN...]",
     epilog="""\b
 Examples
   equitrcoder runs
   equitrcoder runs --repo . --status failed
   equitrcoder runs --since today --json | jq -s 'map(.cost_nanousd) | add / 1e9'
+  equitrcoder runs delete 7F3K
 
 \b
 Look at one: equitrcoder show RUN, with the letters of the first column, or "last".""",
@@ -55,11 +60,16 @@ Look at one: equitrcoder show RUN, with the letters of the first column, or "las
 @since_option
 @click.option("--repo", type=click.Path(path_type=Path), help="Only runs in this repository.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per run and line.")
-def command(limit: int, status: RunStatus | None, since: datetime | None, repo: Path | None, as_json: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, limit: int, status: RunStatus | None, since: datetime | None, repo: Path | None, as_json: bool
+) -> None:
     """List runs, newest first: how they ended, what they took, what was asked.
 
     A cost of "unpriced" means that no price is known, "+" that it is not known for all of the answers.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from equitrcoder.ledger.views import run_to_dict
 
     where = None if repo is None else str(repo.resolve())
@@ -74,6 +84,33 @@ def command(limit: int, status: RunStatus | None, since: datetime | None, repo: 
                 tell(f"Older ones: --limit {limit * 5}")
         else:
             say_nothing_found("runs", filtered=bool(reader.runs(limit=1)))
+
+
+@command.command("delete")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and how much.")
+@yes_option
+@json_option
+def delete(runs: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove the journals of single runs: what was asked, answered and done is gone then.
+
+    RUN is an id, the tail that is shown, or "last". Statistics stay, and a line in runs.jsonl that says what there was.
+    A run that lives cannot be removed. To remove old ones: equitrcoder db prune.
+
+    \b
+    Examples
+      equitrcoder runs delete last --dry-run
+      equitrcoder runs delete 7F3K 9B2C --yes
+    """
+    import os
+
+    from equitrcoder.ledger import pruning
+    from equitrcoder.settings import state_dir
+
+    with open_reader() as reader:
+        ids = list(dict.fromkeys(reader.run(which).run_id for which in runs))
+    folder = state_dir(os.environ)
+    remove(folder, pruning.these(folder, ids), "deleted", dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _cells(run: Run) -> tuple[str, ...]:

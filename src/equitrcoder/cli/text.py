@@ -86,6 +86,24 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def size(number: int) -> str:
+    """A number of bytes as a person reads it.
+
+    Example:
+        >>> size(0), size(999), size(1_500), size(12_000_000_000)
+        ('0 bytes', '999 bytes', '1.5 KB', '12 GB')
+    """
+    amount = float(number)
+    for unit in ("KB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount /= 1000
+        name = unit
+    if number < 1000:
+        return f"{number} bytes"
+    return f"{amount:.1f} {name}" if amount < 9.95 else f"{amount:,.0f} {name}"
+
+
 def short_id(run_id: str) -> str:
     """The tail of a run's id by which the commands find it again.
 

@@ -190,9 +190,7 @@ class Reader:
             found = self._runs("WHERE r.parent_run_id IS NULL ORDER BY r.number DESC LIMIT 1", [])
         else:
             wanted = which.strip().lstrip("…").upper()
-            found = self._runs(
-                "WHERE substr(r.run_id, -length(?)) = ? ORDER BY r.number DESC LIMIT 5", [wanted, wanted or "-"]
-            )
+            found = self._runs("WHERE r.run_id = ?", [wanted]) or self._runs(*_tail(wanted))
         if len(found) == 1:
             return found[0]
         if not found:
@@ -315,6 +313,13 @@ class Reader:
             return self._answer(question)
         except (sqlite3.Error, OSError) as error:
             raise _unreadable(self.state_dir, str(error)) from error
+
+
+def _tail(wanted: str) -> tuple[str, list[Any]]:
+    """Which runs end so; four letters and more are looked up."""
+    indexed = " AND substr(r.run_id, -4) = ?" if len(wanted) >= 4 else ""
+    values = [wanted, wanted or "-", *([wanted[-4:]] if indexed else [])]
+    return f"WHERE substr(r.run_id, -length(?)) = ?{indexed} ORDER BY r.number DESC LIMIT 5", values
 
 
 def _unreadable(state_dir: Path, reason: str) -> LedgerError:

@@ -71,6 +71,7 @@ CREATE TABLE agent_runs (
 );
 CREATE INDEX agent_runs_number ON agent_runs (number);
 CREATE INDEX agent_runs_session ON agent_runs (session_id, number);
+CREATE INDEX agent_runs_tail ON agent_runs (substr(run_id, -4));
 CREATE INDEX agent_runs_provider ON agent_runs (provider, number);
 CREATE INDEX agent_runs_status ON agent_runs (status, number);
 CREATE INDEX agent_runs_repo ON agent_runs (repo_path, number);

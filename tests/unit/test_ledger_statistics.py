@@ -93,7 +93,7 @@ def assert_statistics_are_the_export(state: Path) -> None:
     assert check_index(state) == []
 
 
-DURATIONS = st.one_of(st.none(), st.floats(0, 1e7), st.just(0.0), st.integers(0, 5000).map(float))
+DURATIONS = st.one_of(st.none(), st.floats(1e-6, 1e7), st.just(0.0), st.integers(0, 5000).map(float))
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["ask", "start", "close", "close", "finish", "read", "rebuild", "look", "abandon", "clock"]),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, get_args
 
 from equitrcoder.errors import UsageError
-from equitrcoder.ledger import views
+from equitrcoder.ledger import shapes, views
 from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.output_file import OutputFile, StreamTarget
 from equitrcoder.ledger.queries import CallQuery
@@ -200,9 +200,14 @@ def export_calls(
         UsageError: There is no such format.
         LedgerError: The ledger cannot be read, or the query names a run that is not there.
     """
-    shape, columns = (views.call_to_dict, views.CALL_FIELDS) if records else (views.log_entry, LOG_FIELDS)
-    calls = reader.calls(query, full=True)
-    return write_export(map(shape, calls), target, format, on_progress, columns=columns)
+    calls = (_whole_call(reader, row) for batch in reader.rows(query) for row in batch)
+    if records:
+        return write_export(calls, target, format, on_progress, columns=views.CALL_FIELDS)
+    return write_export(map(views.plain_log_entry, calls), target, format, on_progress, columns=LOG_FIELDS)
+
+
+def _whole_call(reader: Reader, row: tuple[Any, ...]) -> dict[str, JSON]:
+    return shapes.plain_call(row) or views.call_to_dict(shapes.call(row, reader.state_dir, full=True))
 
 
 def export_turns(

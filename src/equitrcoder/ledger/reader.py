@@ -77,6 +77,11 @@ class Reader:
             full: Whole results, from the journals. Else results beyond 2 KB are cut: `truncated_to` then says to how
                 many bytes, `result_bytes` how many there were.
         """
+        for batch in self.rows(query):
+            yield from (shapes.call(row, self.state_dir, full=full) for row in batch)
+
+    def rows(self, query: CallQuery = EVERY_CALL) -> Iterator[list[tuple[Any, ...]]]:
+        """The same as rows for `shapes`, some at a time."""
         query = self._resolved(query)
         if query.limit is not None:
             limit = max(query.limit, 0)
@@ -85,9 +90,7 @@ class Reader:
             keys = self._ask(lambda connection: pages.newest(connection, query, _FEW, or_none=True))
         else:
             keys = None
-        batches = self._in_order(query) if keys is None else self._at(keys[::-1])
-        for batch in batches:
-            yield from (shapes.call(row, self.state_dir, full=full) for row in batch)
+        yield from self._in_order(query) if keys is None else self._at(keys[::-1])
 
     def _at(self, keys: list[pages.Key]) -> Iterator[list[tuple[Any, ...]]]:
         """The calls at these places."""

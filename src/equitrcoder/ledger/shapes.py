@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from equitrcoder import jsontext
 from equitrcoder.ledger import reading, rows
@@ -36,6 +39,10 @@ _PLACE_COLUMNS = (
     "finished_offset",
     "finished_length",
 )
+_TIMES = ("requested_at", "started_at", "ended_at")
+_TIME = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3])(?::[0-5]\d){2}\.\d{6}\+00:00")
+"""As the ledger writes times; others, and the last days of a month, take the longer way."""
+_JSON_COLUMNS = ("arguments", "result_metadata", "redactions")
 _TURN_COLUMNS = tuple(ModelTurn.__dataclass_fields__)
 _RUN_COLUMNS = tuple(name for name in Run.__dataclass_fields__ if name != "journal")
 
@@ -89,6 +96,30 @@ def call(row: tuple[Any, ...], state_dir: Path, *, full: bool) -> ToolCall:
     for name in ("result_metadata", "redactions"):
         fields[name] = _from_json(fields[name])
     return ToolCall(**fields)
+
+
+def plain_call(row: tuple[Any, ...]) -> dict[str, Any] | None:
+    """The same as `views.call_to_dict` of that record, at a fifth of the time: what is JSON in the index stays JSON.
+
+    None where the index does not hold all of it, or holds what damage left.
+    """
+    first, last = len(ORDER), len(ORDER) + len(_CALL_COLUMNS)
+    arguments_form, raw_form, result_form = row[last : last + 3]
+    if rows.IN_JOURNAL in (arguments_form, raw_form) or result_form in (rows.HEAD, rows.HEAD_JSON):
+        return None
+    fields = dict(zip(_CALL_COLUMNS, row[first:last], strict=True))
+    for name in _TIMES:
+        value = fields[name]
+        if value is None and name != "requested_at":
+            continue
+        if type(value) is not str or _TIME.fullmatch(value) is None:
+            return None
+    for name in _JSON_COLUMNS:
+        if fields[name] is not None:
+            fields[name] = orjson.Fragment(fields[name])
+    if result_form == rows.WHOLE_JSON:
+        fields["result"] = orjson.Fragment(fields["result"])
+    return fields
 
 
 def _put_result(fields: dict[str, Any], stored: dict[str, Any], path: Path, *, full: bool) -> None:

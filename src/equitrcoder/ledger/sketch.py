@@ -29,13 +29,13 @@ Buckets = dict[int, int]
 
 
 def bucket(duration_ms: float) -> int:
-    """The bucket of a duration; what is not above 0.000001 ms is in bucket 0.
+    """The bucket of a duration; what is below 0.000001 ms is in bucket 0.
 
     Example:
         >>> bucket(0.0), bucket(1.0), abs(middle(bucket(250.0)) / 250.0 - 1) < 0.01
         (0, 1100, True)
     """
-    if duration_ms <= 1e-6:
+    if duration_ms < 1e-6:
         return 0
     return min(math.ceil(math.log(duration_ms) / _LOG_GROWTH) + _ZERO, _LAST)
 

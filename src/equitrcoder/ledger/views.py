@@ -9,6 +9,9 @@ from typing import Any
 from equitrcoder.records import JSON, ModelTurn, Run, ToolCall, format_time
 
 CALL_FIELDS = tuple(ToolCall.__dataclass_fields__)
+_EARLIER = {"session_id", "tool_name", "arguments", "arguments_raw", "result", "result_metadata", "duration_ms"}
+_LATER = tuple(name for name in CALL_FIELDS if name not in _EARLIER)
+"""What a log entry has after the eight keys of the tool logging guide."""
 _TURN_FIELDS = tuple(ModelTurn.__dataclass_fields__)
 _RUN_FIELDS = tuple(Run.__dataclass_fields__)
 
@@ -40,24 +43,25 @@ def log_entry(call: ToolCall) -> dict[str, JSON]:
 
     Source: tool logging guide, "Log File Format".
     """
+    return plain_log_entry(call_to_dict(call))
+
+
+def plain_log_entry(call: dict[str, Any]) -> dict[str, JSON]:
+    """The same of a call as a dictionary (`call_to_dict`)."""
+    is_open = call["outcome"] in {"requested", "running"}
+    success = call["outcome"] == "success"
+    metadata = call["result_metadata"] or {}
     entry: dict[str, JSON] = {
-        "timestamp": format_time(call.started_at or call.requested_at),
-        "session_id": call.session_id,
-        "tool_name": call.tool_name,
-        "tool_args": call.arguments if call.arguments is not None else call.arguments_raw,
-        "result": _log_result(call),
-        "success": call.success,
-        "duration_ms": call.duration_ms,
-        "error": _log_error(call),
+        "timestamp": call["started_at"] or call["requested_at"],
+        "session_id": call["session_id"],
+        "tool_name": call["tool_name"],
+        "tool_args": call["arguments"] if call["arguments"] is not None else call["arguments_raw"],
+        "result": None if is_open else {"success": success, "content": call["result"], "metadata": metadata},
+        "success": success,
+        "duration_ms": call["duration_ms"],
+        "error": None if success or is_open else call["error_message"] or call["error_type"] or call["outcome"],
     }
-    left_out = {"session_id", "tool_name", "arguments", "arguments_raw", "result", "result_metadata", "duration_ms"}
-    return entry | {name: _value(getattr(call, name)) for name in CALL_FIELDS if name not in left_out}
-
-
-def _log_result(call: ToolCall) -> JSON:
-    if call.outcome in {"requested", "running"}:
-        return None
-    return {"success": call.success, "content": call.result, "metadata": call.result_metadata or {}}
+    return entry | {name: call[name] for name in _LATER}
 
 
 def _log_error(call: ToolCall) -> str | None:

@@ -31,8 +31,10 @@ class Counting:
             state[name] != word for name, word in zip(_WORDS, self._words, strict=True)
         )
         self._found: cells.Cells = {}
+        self._recent: dict[tuple[str, str, str, int], cells.Cell] = {}
         self._answered = {row["step"]: row["model_answered"] for row in batch.turns}
         self._actors: dict[str | None, int] = {}
+        self._asking: dict[int, int] = {}
 
     def actor(self, step: int) -> int:
         """Who asked for the calls of an answer."""
@@ -51,17 +53,22 @@ class Counting:
         return number
 
     def _cell(self, at: str, tool: str, actor: int) -> cells.Cell:
-        key = (days.quarter_of(at), tool, actor)
-        cell = self._found.get(key)
+        key = (at[:16], at[26:], tool, actor)  # to the minute, and the zone: most of a batch is of one
+        cell = self._recent.get(key)
         if cell is None:
-            cell = self._found[key] = cells.Cell()
+            cell = self._found.setdefault((days.quarter_of(at), tool, actor), cells.Cell())
+            self._recent[key] = cell
         return cell
 
     def new_call(self, row: dict[str, Any]) -> None:
         """A row that is about to be written."""
-        row["actor"] = actor = self.actor(row["step"])
-        if row["outcome"] in CLOSED_OUTCOMES:
-            self._cell(row["requested_at"], row["tool_name"], actor).take_call(row["outcome"], row["duration_ms"])
+        step, outcome = row["step"], row["outcome"]
+        actor = self._asking.get(step)
+        if actor is None:
+            actor = self._asking[step] = self.actor(step)
+        row["actor"] = actor
+        if outcome in CLOSED_OUTCOMES:
+            self._cell(row["requested_at"], row["tool_name"], actor).take_call(outcome, row["duration_ms"])
 
     def replaced_call(self, outcome: str, run_id: str) -> None:
         """What stood in the place of a new row."""
@@ -103,14 +110,16 @@ class Counting:
             cell = self._cell(started_at, "", self._actor(None))
             cell.take_failed_cost(self._batch.failed_cost_nanousd)
 
-    def lost_calls(self) -> None:
-        """The calls of a finished run that have no end, before they get one."""
-        for at, tool, actor, duration_ms in self._connection.execute(
+    def lost_calls(self) -> int:
+        """The calls of a finished run that have no end, before they get one; returns how many."""
+        lost = self._connection.execute(
             "SELECT requested_at, tool_name, actor, duration_ms FROM tool_calls "
             "WHERE run_id = ? AND outcome IN ('requested', 'running')",
             (self._batch.run_id,),
-        ).fetchall():
+        ).fetchall()
+        for at, tool, actor, duration_ms in lost:
             self._cell(at, tool, actor).take_call("unknown", duration_ms)
+        return len(lost)
 
     def finish(self) -> None:
         """Write what was counted, after the rows."""

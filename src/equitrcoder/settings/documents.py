@@ -10,10 +10,10 @@ from equitrcoder.errors import ConfigError
 from equitrcoder.settings.checks import Mismatch, Place, UnknownName
 from equitrcoder.settings.complaints import shown, unknown_name, wrong_kind
 from equitrcoder.settings.files import Document
-from equitrcoder.settings.kinds import KEYS, SECTION, SECTION_KEYS, Layer
+from equitrcoder.settings.kinds import FILE_NAMES, KEYS, SECTION, SECTION_KEYS, Layer
 from equitrcoder.settings.rows import holds_credential
 
-_TOP_KEYS = tuple(key for key in KEYS if key not in SECTION_KEYS)
+_TOP_KEYS = (*(key for key in KEYS if key not in SECTION_KEYS), *FILE_NAMES)
 
 
 def file_layer(document: Document, kind: str, *, repository: bool) -> Layer:
@@ -47,7 +47,8 @@ def _checked(document: Document, kind: str, values: Mapping[str, Any], outer: Pl
         if value is None:
             continue
         try:
-            layer[key] = (KEYS[key].check(value), f"{kind} {document.at(place)}")
+            name = FILE_NAMES.get(key, key)
+            layer[name] = (KEYS[name].check(value), f"{kind} {document.at(place)}")
         except Mismatch as error:
             raise _misfit(document, place + error.place, error) from None
     return layer
@@ -59,7 +60,7 @@ def _misfit(document: Document, place: Place, error: Mismatch) -> ConfigError:
         return unknown_name(f'{where}: unknown field "{shown(error.found)}"', str(error.found), error.known)
     dotted = ".".join(shown(str(part)) for part in place)
     return wrong_kind(
-        f"{where}: {dotted}", error.expected, error.found, secret=bool({"ai_api_key", "headers"} & {*place})
+        f"{where}: {dotted}", error.expected, error.found, secret=bool({"ai_api_key", "headers", "env"} & {*place})
     )
 
 
@@ -68,7 +69,7 @@ def _unknown_key(where: str, key: str, outer: Place) -> ConfigError:
         return ConfigError(f'{where}: "{key}" stands under {SECTION}: in a file.', hint=f"indent it below `{SECTION}:`")
     if outer and key in KEYS:
         return ConfigError(f'{where}: "{key}" does not stand under {SECTION}:.', hint="move it to the left margin")
-    return unknown_name(f'{where}: unknown key "{shown(key)}"', key, (*KEYS, SECTION))
+    return unknown_name(f'{where}: unknown key "{shown(key)}"', key, (*_TOP_KEYS, *SECTION_KEYS, SECTION))
 
 
 def _refuse_exposed_secret(document: Document, layer: Layer, *, repository: bool) -> None:

@@ -84,6 +84,12 @@ def _content(value: Any) -> Any:
     return check_content(value)
 
 
+def _mcp_servers(value: Any) -> Any:
+    from equitrcoder.settings.mcp_rows import check_mcp_servers
+
+    return check_mcp_servers(value)
+
+
 def _prices(value: Any) -> Any:
     from equitrcoder.settings.rows import check_prices
 
@@ -108,6 +114,7 @@ KEYS: dict[str, Kind] = {
     "tool_log_file": Kind("a path", path),
     "providers": Kind("rows by name", _providers, None),
     "prices": Kind('prices by "provider/model"', _prices, None),
+    "mcp_servers": Kind("servers by name", _mcp_servers, None),
     "approve": _choice("ask", "edits", "all", "deny"),
     "sandbox": _choice("auto", "required", "off"),
     "network": SWITCH,
@@ -132,6 +139,8 @@ KEYS: dict[str, Kind] = {
 }
 """Every key; equal to the attributes of `Settings` (a test holds them together)."""
 
+FILE_NAMES = {"mcpServers": "mcp_servers"}
+"""Names of keys that files may use as well, because other programs use them."""
 SECTION = "orchestrator"
 SECTION_KEYS = ("use_multi_agent", "supervisor_model", "worker_model", "log_tool_calls", "tool_log_file")
 """Keys that stand under `orchestrator:` in files."""

@@ -63,6 +63,8 @@ class Settings(_Frozen):
     """The user's own rows by name; checked for shape only."""
     prices: Mapping[str, Mapping[str, float]] = _EMPTY
     """Dollars per million tokens by "provider/model" (or "provider/*")."""
+    mcp_servers: Mapping[str, Mapping[str, Any]] = _EMPTY
+    """MCP servers by name; in files also `mcpServers`. Docs: docs/mcp.md."""
     approve: Approve | None = None
     """None: `policy.default_mode` decides."""
     sandbox: SandboxSetting = "auto"
@@ -120,11 +122,14 @@ class Settings(_Frozen):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values that must reach no file and no screen: the key, and credentials among the headers of own rows."""
+        """Values that must reach no file and no screen: the key, credentials among the headers of own rows, and all
+        headers of MCP servers."""
         keys = [self.ai_api_key] if self.ai_api_key else []
         for row in self.providers.values():
             headers: Mapping[str, str] = row.get("headers", _EMPTY)
             keys += [value for name, value in headers.items() if name.lower() in CREDENTIAL_HEADERS]
+        for row in self.mcp_servers.values():
+            keys += [value for value in row.get("headers", _EMPTY).values() if "${" not in value]
         return tuple(keys)
 
     def replaced(self, **values: Any) -> Settings:
@@ -146,6 +151,8 @@ class Settings(_Frozen):
             said["ai_api_key"] = "***"
         if "providers" in said:
             said["providers"] = list(said["providers"])  # their headers may hold credentials
+        if "mcp_servers" in said:
+            said["mcp_servers"] = list(said["mcp_servers"])
         return f"Settings({', '.join(f'{key}={value!r}' for key, value in said.items())})"
 
 

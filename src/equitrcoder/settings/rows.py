@@ -134,4 +134,8 @@ def holds_credential(values: Mapping[str, Any]) -> tuple[str, ...] | None:
         for header in row.get("headers", {}):
             if header.lower() in CREDENTIAL_HEADERS:
                 return ("providers", name, "headers", header)
+    for name, row in values.get("mcp_servers", {}).items():
+        for header, value in row.get("headers", {}).items():
+            if header.lower() in CREDENTIAL_HEADERS and "${" not in value:
+                return ("mcpServers", name, "headers", header)
     return None

@@ -17,7 +17,7 @@ def test_every_field_that_is_written_is_documented(tmp_path: Path) -> None:
         run = start(ledger)
         run.message(role="user", text="x")
         run.results_told([{"text": "x", "is_error": True}])
-        run.answer_taken(step=1)
+        run.answer_taken(step=1, first=1)
         run.request_sent(step=1, attempt=1)
         run.request_failed(step=1, attempt=1, error_type="x", message="y")
         (call,) = ask(run, ("a", {"n": 2**80}))

@@ -141,7 +141,7 @@ class CallRunner:
     ) -> ResultForModel:
         """Close a call and say what the model is told; the ledger holds the same text, also a warning about a loop."""
         if result.outcome != "success":
-            times = self.guard.failed(call)
+            times = self.guard.failed(call.call.name, call.call.arguments)
             if times >= LoopGuard.WARN_AT:
                 result.text += (
                     f"\n[This same call has failed {times} times in a row. Change something, or end and say why.]"
@@ -233,9 +233,9 @@ class LoopGuard:
         """Begin with the calls of another answer."""
         self._before, self._now = self._now, {}
 
-    def failed(self, call: RecordedCall) -> int:
+    def failed(self, name: str, arguments: JSON) -> int:
         """Count a failed call; return in how many answers in a row the same call has failed."""
-        key = f"{call.call.name} {call.call.arguments!r}"
+        key = f"{name} {arguments!r}"
         self._now[key] = self._before.get(key, 0) + 1
         return self._now[key]
 

@@ -8,8 +8,12 @@ from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.wires.values import AssistantMessage, Conversation, ResultForModel, ToolResults, ToolSpec
 
 
-def mend(conversation: Conversation) -> None:
-    """Answer the calls of a run that was stopped in the middle: a provider refuses calls without results."""
+def mend(conversation: Conversation) -> tuple[ResultForModel, ...]:
+    """Answer the calls of a run that was stopped in the middle: a provider refuses calls without results.
+
+    Returns:
+        The results that were added; empty where none were missing.
+    """
     messages = conversation.messages
     if messages and isinstance(messages[-1], AssistantMessage) and messages[-1].calls:
         results = tuple(
@@ -17,6 +21,8 @@ def mend(conversation: Conversation) -> None:
             for call in messages[-1].calls
         )
         messages.append(ToolResults(results=results))
+        return results
+    return ()
 
 
 def size_bytes(conversation: Conversation, tools: Sequence[ToolSpec]) -> int:

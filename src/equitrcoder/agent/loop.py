@@ -75,7 +75,8 @@ class RunParts:
     reasoning_effort: str | None = None
     check: str | None = None
     goes_on: bool = False
-    """Whether the conversation holds the task already: another model goes on where one stopped answering."""
+    """Whether the conversation holds the task already: another model goes on where one stopped answering, or a run
+    where one was stopped."""
     middleware: Sequence[ModelMiddleware] = ()
 
 
@@ -158,6 +159,7 @@ class AgentRun:
         parts = self._parts
         self._check_turns_left()
         self._partial_text.clear()
+        answers_before = self.result.steps_taken
         options = RequestOptions(
             model=parts.choice.model,
             stream=parts.stream,
@@ -171,7 +173,11 @@ class AgentRun:
                 options=options,
             )
         )
-        return self._tracker.take(response)
+        taken = self._tracker.take(response)
+        if self.result.steps_taken > answers_before + 1:  # who goes on with this run must know which one it was
+            step = answers_before + 1 + self._tracker.taken_place
+            parts.recorder.answer_taken(step=step, first=answers_before + 1)
+        return taken
 
     def _model_function(self) -> ModelFunction:
         """The caller's middleware around the limits, around the tracking where the row has it, around the request."""

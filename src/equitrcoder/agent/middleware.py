@@ -113,6 +113,8 @@ class TurnTracker:
         self._answers: list[tuple[Turn, tuple[RecordedCall, ...]]] = []
         self._provided: dict[int, Turn] = {}
         """Every answer of the provider by its identity; a reference each, so that none is given twice."""
+        self.taken_place = 0
+        """Which of the answers since the one before was taken the last time, from 0."""
 
     def middleware(self, call_next: ModelFunction) -> ModelFunction:
         """The tracking `ModelMiddleware`."""
@@ -136,9 +138,10 @@ class TurnTracker:
         """
         answers, self._answers = self._answers, []
         taken: tuple[RecordedCall, ...] | None = None
-        for turn, calls in answers:
+        self.taken_place = len(answers)
+        for place, (turn, calls) in enumerate(answers):
             if turn is response.turn:
-                taken = calls
+                taken, self.taken_place = calls, place
             else:
                 self._drop(calls)
         if taken is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from equitrcoder import policy
 from equitrcoder.errors import EquitrError, ProviderError, UsageError
@@ -17,12 +17,12 @@ from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
 from equitrcoder.records import new_ulid
 from equitrcoder.settings import Settings
-from equitrcoder.wires.values import Conversation, ToolResults
+from equitrcoder.wires.values import Conversation, ResultForModel, ToolResults
 
 from .accounting import Accounts
 from .approvals import Approvals, Approver
 from .budget import Budget
-from .calls import CallRunner
+from .calls import CallRunner, LoopGuard
 from .conversation import mend, size_bytes
 from .events import EventSink, RunEvents
 from .fallbacks import choose_models, next_model
@@ -35,6 +35,8 @@ from .surroundings import Surroundings
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RunRecorder
     from equitrcoder.pricing import Price
+
+    from .resuming import Before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,22 @@ class SessionOptions:
     middleware: Sequence[ModelMiddleware] = ()
     session_id: str | None = None
     """None: one of its own."""
+
+
+class _Beginning(NamedTuple):
+    """How a run begins."""
+
+    task: str
+    """What it is called."""
+    words: str | None
+    """What the model is told; None: the conversation holds it already."""
+    told: tuple[ResultForModel, ...]
+    """Results that were missing in the conversation, and were added to it."""
+    previous_run_id: str | None = None
+    attempt: int = 1
+    guard: LoopGuard | None = None
+    begun: Callable[[], None] | None = None
+    """Called when the run stands in the ledger."""
 
 
 class Session:
@@ -169,24 +187,84 @@ class Session:
         """
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
-        mend(self._conversation)
+        told = mend(self._conversation)
         try:
-            return await self._run(task, check)
+            return await self._run(_Beginning(task=task, words=task, told=told), check)
         except EquitrError as error:
             self.redactor.clean(error)
             raise
 
-    async def _run(self, task: str, check: str | None) -> RunResult:
-        recorder, attempt = self._start(task), 1
+    async def resume(self, before: Before, *, check: str | None = None) -> RunResult:
+        """Go on where a run ended, as the first thing in this session, which takes over that run's.
+
+        Nobody else can go on with it while `before` is held; it is released when the new run stands in the ledger.
+
+        Raises:
+            RunStopped, ProviderError, LedgerError: See `AgentRun.execute`.
+        """
+        self._take_over(before)
+        beginning = _Beginning(
+            task=before.task,
+            words=before.words,
+            told=before.told,
+            previous_run_id=before.run_id,
+            attempt=before.attempt + 1,
+            guard=before.guard,
+            begun=before.release,
+        )
+        try:
+            return await self._run(beginning, check)
+        except EquitrError as error:
+            self.redactor.clean(error)
+            raise
+
+    def _take_over(self, before: Before) -> None:
+        """Make the conversation before this session's; what it cost counts against the budget."""
+        choice = self.choice
+        if before.settings.get("tools", True) != choice.provider.takes_tools or before.repo.resolve() != self.repo:
+            before.new_system(self._system_prompt())
+        else:
+            now = self._system_prompt()
+            before.keep_system(now, self.redactor.text(now)[0])
+            before.compare_tools(self._tools_mark())
+        self.session_id = before.session_id
+        self._conversation = before.conversation
+        dollars, tokens = before.spent
+        self.budget.spent_nanousd += dollars
+        self.budget.spent_tokens += tokens
+        if not self.settings.origins["approve"].startswith(("flag", "argument")):
+            self.approve = before.approvals(self.approve)
+        if self._options.on_notice is not None:
+            for notice in before.notices:
+                self._options.on_notice(notice)
+
+    async def _run(self, beginning: _Beginning, check: str | None) -> RunResult:
+        attempt, replaced = beginning.attempt, None
+        recorder = self._begin(beginning)
         while True:
-            replaced = self.choice.model_requested
             try:
-                return await self._execute(recorder, task, check, goes_on=attempt > 1)
+                return await self._execute(recorder, beginning, check, goes_on=replaced is not None)
             except ProviderError as error:
+                replaced = self.choice.model_requested
                 if not await self._fall_back(error):
                     raise
             attempt += 1
-            recorder = self._start(task, previous_run_id=recorder.run_id, attempt=attempt, fallback_for=replaced)
+            recorder = self._start(
+                beginning.task, previous_run_id=recorder.run_id, attempt=attempt, fallback_for=replaced
+            )
+
+    def _begin(self, beginning: _Beginning) -> RunRecorder:
+        recorder = self._start(
+            beginning.task,
+            previous_run_id=beginning.previous_run_id,
+            attempt=beginning.attempt,
+            goes_on=beginning.words is None,
+        )
+        if beginning.told:
+            recorder.results_told([{"text": each.text, "is_error": each.is_error} for each in beginning.told])
+        if beginning.begun is not None:
+            beginning.begun()
+        return recorder
 
     async def change_model(self, model: str) -> None:
         """Ask another model from the next turn on; the conversation stays, rebuilt from its plain side where needed.
@@ -251,7 +329,7 @@ class Session:
         return True
 
     async def _execute(
-        self, recorder: RunRecorder, task: str, check: str | None, *, goes_on: bool = False
+        self, recorder: RunRecorder, beginning: _Beginning, check: str | None, *, goes_on: bool
     ) -> RunResult:
         result = RunResult(run_id=recorder.run_id, session_id=self.session_id)
         events = RunEvents(
@@ -261,14 +339,22 @@ class Session:
             provider=self.choice.provider.name,
             redactor=self.redactor,
         )
-        self._announce(events, task)
-        parts = self._parts(recorder, result, events, check, goes_on=goes_on)
-        return await AgentRun(parts).execute(task)
+        self._announce(events, beginning.task, recorder.previous_run_id)
+        parts = self._parts(recorder, result, events, check, goes_on=goes_on or beginning.words is None)
+        if beginning.guard is not None:
+            parts.runner.guard = beginning.guard
+        return await AgentRun(parts).execute(beginning.words or beginning.task)
 
     def _start(
-        self, task: str, *, previous_run_id: str | None = None, attempt: int = 1, fallback_for: str | None = None
+        self,
+        task: str,
+        *,
+        previous_run_id: str | None = None,
+        attempt: int = 1,
+        fallback_for: str | None = None,
+        goes_on: bool = False,
     ) -> RunRecorder:
-        choice = self.choice
+        choice, settings = self.choice, self.settings
         return self.ledger.start_run(
             provider=choice.provider.name,
             model_requested=choice.model_requested,
@@ -284,19 +370,32 @@ class Session:
                 "model": choice.model,
                 "approve": self.approve,
                 "sandbox": self.sandbox.level,
-                "network": self.settings.network,
-                "budget": self.settings.budget,
-                "max_turns": self.settings.max_turns,
-                "stream": self.settings.stream,
+                "network": settings.network,
+                "budget": settings.budget,
+                "max_turns": settings.max_turns,
+                "stream": settings.stream,
                 **({"fallback_for": fallback_for} if fallback_for else {}),
+                **({"goes_on": True} if goes_on else {}),
+                **({"reasoning_effort": settings.reasoning_effort} if settings.reasoning_effort else {}),
+                **({"output_limit_tokens": settings.output_limit_tokens} if settings.output_limit_tokens else {}),
                 "tools": choice.provider.takes_tools,
+                "tools_mark": self._tools_mark(),
             },
         )
 
-    def _announce(self, events: RunEvents, task: str) -> None:
+    def _tools_mark(self) -> str:
+        """The same for the same tools, told in the same words: they are part of the prefix."""
+        from hashlib import sha256
+
+        offered = self.choice.provider.offered(self._around.toolbox.specs)
+        told = repr([(spec.name, spec.description, spec.parameters) for spec in offered])
+        return sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
+
+    def _announce(self, events: RunEvents, task: str, previous_run_id: str | None) -> None:
         events.emit(
             "run.started",
             session=self.session_id,
+            previous_run=previous_run_id,
             task=task,
             repo=str(self.repo),
             model=self.choice.model,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": ("equitrcoder.cli.run", "Work on one task, headless."),
+    "resume": ("equitrcoder.cli.resume", "Go on where a run ended: after a kill, a limit, an error."),
     "demo": ("equitrcoder.cli.demo", "See it work: no key, no network."),
     "runs": ("equitrcoder.cli.runs", "List runs, newest first."),
     "show": ("equitrcoder.cli.show", "Show one run: steps, calls, tokens, cost."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,20 @@ async def _run(
     model = flags.pop("model")
     settings = settings_for(repo, os.environ, take_settings(flags), trust=trust)
     with stopping_on_signals() as stop:
-        sink, view = _faces(as_json=as_json, plain=plain, verbose=verbose, stop=stop)
-        options = SessionOptions(sink=sink, approver=_approver(as_json), on_notice=view.notice)
+        sink, view = faces(as_json=as_json, plain=plain, verbose=verbose, stop=stop)
+        options = SessionOptions(sink=sink, approver=approver(as_json), on_notice=view.notice)
         async with Session(repo, settings, os.environ, model=model, options=options) as session:
             view.begin(session)
-            return await _execute(session, task, settings.check, view)
+            return await show_run(session.run(task, check=settings.check), view)
 
 
-async def _execute(session: Any, task: str, check: str | None, view: Any) -> int:
+async def show_run(run: Awaitable[Any], view: Any) -> int:
+    """Wait for a run that `view` shows; returns the exit code."""
     from asyncio import CancelledError
 
     error: EquitrError | None = None
     try:
-        await session.run(task, check=check)
+        await run
     except EquitrError as raised:
         if not view.finished:
             raise  # there was no run to begin with
@@ -89,7 +91,8 @@ async def _execute(session: Any, task: str, check: str | None, view: Any) -> int
     return int(view.end(error))
 
 
-def _faces(*, as_json: bool, plain: bool, verbose: int, stop: Any) -> tuple[Any, Any]:
+def faces(*, as_json: bool, plain: bool, verbose: int, stop: Any) -> tuple[Any, Any]:
+    """What takes the events of a run, and what shows it to the user."""
     if as_json:
         from equitrcoder.cli.json_events import JsonView
 
@@ -101,7 +104,7 @@ def _faces(*, as_json: bool, plain: bool, verbose: int, stop: Any) -> tuple[Any,
     return view.take, view
 
 
-def _approver(as_json: bool) -> Any:
+def approver(as_json: bool) -> Any:
     """A person to ask; None without a terminal: then nothing prompts."""
     if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None

@@ -131,6 +131,7 @@ class Ledger:
             on_event=partial(self._writer.take, run_id),
             on_finish=self._finished,
             content=self._content,
+            previous_run_id=previous_run_id,
         )
         with self._guard:
             self._recorders[run_id] = recorder

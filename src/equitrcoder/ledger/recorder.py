@@ -55,6 +55,7 @@ class RunRecorder:
     Attributes:
         run_id: ULID.
         session_id: Runs that share a history share it.
+        previous_run_id: The run that this one goes on with; None: it begins a task.
         journal_path: The run's journal.
 
     No method raises for what a disk does or a value holds: trouble is told through the ledger's `on_trouble`. Misuse
@@ -71,9 +72,11 @@ class RunRecorder:
         on_event: Callable[[bytes, Written | None, dict[str, Any]], None],
         on_finish: Callable[[RunRecorder, RunStatus], None],
         content: Content | None = None,
+        previous_run_id: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.session_id = session_id
+        self.previous_run_id = previous_run_id
         self.journal_path: Path = journal.path
         self.journal = journal
         self._redactor = redactor
@@ -100,9 +103,9 @@ class RunRecorder:
         """
         self._append(b"results_told", {"calls": len(results)}, {"results": list(results)})
 
-    def answer_taken(self, *, step: int) -> None:
-        """Record which answer the run goes on with, where a middleware asked for more than one."""
-        self._append(b"answer_taken", {"step": step})
+    def answer_taken(self, *, step: int, first: int) -> None:
+        """Record which of several answers, from step `first` on, the run goes on with: a middleware asked for more."""
+        self._append(b"answer_taken", {"step": step, "first": first})
 
     def request_sent(self, *, step: int, attempt: int) -> None:
         """Record that a model request is about to go out; BEFORE it does.
@@ -374,8 +377,8 @@ class RunRecorder:
     def _write(self, kind: bytes, entry: bytes, fields: dict[str, Any], *, last: bool = False) -> None:
         try:
             written = self.journal.append(kind, entry, last=last)
-        except ValueError:
-            raise LedgerError(f"Run {self.run_id} is finished; nothing can be added.", code="E605") from None
+        except ValueError as error:
+            raise LedgerError(f"Run {self.run_id} {error}.", hint="start a run", code="E605") from None
         self._on_event(kind, written, fields)
 
 

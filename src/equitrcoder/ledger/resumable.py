@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from equitrcoder.ledger import files
-from equitrcoder.ledger.reading import Damage, read_events
+from equitrcoder.ledger.reading import Damage, Placed, read_events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,9 @@ class Resumable:
     """Answers of which arguments are not kept: not even in plain form can they go back."""
     calls_without_result: tuple[str, ...] = ()
     """Ids (`call_uid`) of finished calls whose results are not kept: the model can only be told that they ended."""
+
+    damaged: bool = False
+    """Whether some of its entries are lost."""
 
     @property
     def possible(self) -> bool:
@@ -53,9 +57,15 @@ def look(state_dir: Path, journal: str) -> Resumable:
     path = state_dir / journal
     if path.stat().st_size and files.is_locked(path):
         return Resumable(running=True, missing=("the run still lives",))
+    return look_at(read_events(path, name=journal))
+
+
+def look_at(items: Iterable[Placed | Damage]) -> Resumable:
+    """The same of what stands in a journal, whoever holds it."""
     found = _Found()
-    for item in read_events(path, name=journal):
+    for item in items:
         if isinstance(item, Damage):
+            found.damaged = True
             found.missing.append(f"{item.what} (byte {item.offset})")
         else:
             found.take(item.event)
@@ -69,6 +79,7 @@ _WITHOUT_RESULT = frozenset({"cancelled", "interrupted", "unknown"})
 class _Found:
     def __init__(self) -> None:
         self.missing: list[str] = []
+        self.damaged = False
         self._task: str | None = None
         self._wire: str | None = None
         self._altered: list[int] = []
@@ -121,6 +132,7 @@ class _Found:
             task=self._task,
             wire=self._wire,
             missing=tuple(self.missing),
+            damaged=self.damaged,
             altered_steps=tuple(self._altered),
             steps_without_calls=tuple(self._without_calls),
             calls_without_result=tuple(self._without_result),

@@ -95,6 +95,25 @@ _READERS: dict[str, Callable[[_Messages], Turn]] = {
 }
 
 
+def without_thinking(wire: str, native: dict[str, Any]) -> dict[str, Any]:
+    """A provider's message without thinking that holds only after the very messages that it came after.
+
+    A copy; of wires that bind no thinking the message as it is.
+
+    Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
+
+    Example:
+        >>> thought = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+        >>> without_thinking("anthropic-messages", {"content": [thought, {"type": "text", "text": "Hi"}]})
+        {'content': [{'type': 'text', 'text': 'Hi'}]}
+    """
+    content = native.get("content")
+    if wire != "anthropic-messages" or not isinstance(content, list):
+        return native
+    bound = ("thinking", "redacted_thinking")
+    return {**native, "content": [b for b in content if not (isinstance(b, dict) and b.get("type") in bound)]}
+
+
 # What is left of a message when its content must not be kept.
 
 _LISTS = ("tool_calls", "content", "parts", "output", "executed_tools")

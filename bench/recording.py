@@ -118,8 +118,10 @@ class _Answers:
             WireCall(name="edit_file", arguments=ARGUMENTS, id=f"call_{number + index}", index=index)
             for index in range(CALLS_PER_ANSWER)
         )
-        recorded = run._number(wire_calls, number)
-        run._answer(Turn(calls=wire_calls, native={"role": "assistant"}), recorded, {}, step=number)
+        recorded = run._number(wire_calls, 1 + number // CALLS_PER_ANSWER)
+        run._answer(
+            Turn(calls=wire_calls, native={"role": "assistant"}), recorded, {}, step=1 + number // CALLS_PER_ANSWER
+        )
         self.cpu_ns += time.thread_time_ns() - began_ns
         return recorded
 

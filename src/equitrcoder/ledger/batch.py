@@ -54,7 +54,7 @@ class Batch:
         self.finished = 0
         self.new_calls: dict[str, dict[str, Any]] = {}
         self.calls_without_turn: list[str] = []
-        self._outlines: dict[str, tuple[dict[str, Any], str]] = {}
+        self._outlines: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {}
         self.changed_calls: dict[str, dict[str, Any]] = {}
         self.turns: list[dict[str, Any]] = []
         self.sums = dict.fromkeys(RUN_SUMS, 0)
@@ -92,18 +92,18 @@ class Batch:
             self.facts["model_answered"] = row["model_answered"]
         # Noted here already, so that no call is missing if its own entry is.
         for outline in event.get("calls") or ():
-            self._outlines[str(outline["call_uid"])] = (
-                {"step": event["step"], "at": event["at"], **outline},
-                self.clock,
-            )
+            self._outlines[str(outline["call_uid"])] = (outline, event, self.clock)
             self.sums["calls"] += 1
 
     def _call_requested(self, event: dict[str, Any], offset: int, length: int) -> None:
         uid = str(event["call_uid"])
         # All calls of an answer are in order by the time of the answer: a kill may leave some without their own entry.
-        row = self._enter(uid, event, self._outlines[uid][1] if uid in self._outlines else self.clock)
-        if self._outlines.pop(uid, None) is None:  # only now: what makes no sense leaves the outline standing
+        outline = self._outlines.get(uid)
+        row = self._enter(uid, event, self.clock if outline is None else outline[2])
+        if outline is None:
             self.calls_without_turn.append(uid)
+        else:
+            del self._outlines[uid]  # only now: what makes no sense leaves the outline standing
         row["requested_offset"] = offset
         row["requested_length"] = length
 
@@ -119,8 +119,9 @@ class Batch:
 
     def settle(self) -> None:
         """Enter the calls that only their turn has told of. After the last event."""
-        for uid, (outline, clock) in self._outlines.items():
-            self._enter(uid, outline, clock).update(self.changed_calls.pop(uid, {}))
+        for uid, (outline, turn, clock) in self._outlines.items():
+            event = {"step": turn["step"], "at": turn["at"], **outline}
+            self._enter(uid, event, clock).update(self.changed_calls.pop(uid, {}))
         self._outlines.clear()
 
     def _call_started(self, event: dict[str, Any], *_: int) -> None:

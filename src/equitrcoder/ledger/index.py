@@ -288,7 +288,7 @@ class Index:
                 counting.replaced_call(known[1], known[2])
         for row in batch.new_calls.values():
             counting.new_call(row)
-        connection.executemany(_ENTER_CALL, [tuple(row.values()) for row in batch.new_calls.values()])
+        connection.executemany(_ENTER_CALL, map(tuple, map(dict.values, batch.new_calls.values())))
         for uid, row in batch.changed_calls.items():
             if row.get("redactions"):
                 row["redactions"] = self._redactions_with(uid, row["redactions"])
@@ -310,8 +310,7 @@ class Index:
             f"UPDATE agent_runs SET {sums}{facts} WHERE run_id = ?",  # noqa: S608 - names of our own
             (*(batch.sums[name] for name in RUN_SUMS), *batch.facts.values(), batch.run_id),
         )
-        if batch.finished:
-            counting.lost_calls()
+        if batch.finished and counting.lost_calls():
             self._close_lost_calls(batch.run_id)
         counting.finish()
 
@@ -339,9 +338,11 @@ class Index:
         return path, entries, status
 
     def unfinished(self) -> list[str]:
-        """Ids of the runs whose journals have no end yet, oldest first."""
+        """Ids of the runs whose journals have no end yet, or whose end runs.jsonl does not know, oldest first."""
+        of_them = "finished = 0 OR registered_entries IS NULL"
         return [
-            row[0] for row in self.connection.execute("SELECT run_id FROM journals WHERE finished = 0 ORDER BY number")
+            row[0]
+            for row in self.connection.execute(f"SELECT run_id FROM journals WHERE {of_them} ORDER BY number")  # noqa: S608 - words of our own
         ]
 
 

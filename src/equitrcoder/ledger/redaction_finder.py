@@ -67,14 +67,21 @@ class Finder:
 
     def suspects(self, raw: bytes) -> bool:
         """Whether there is a secret."""
-        return bool(self._found(raw))
+        for engine in self._engines or self._ready():
+            for looks, end in engine.hits(raw):
+                for look in looks:
+                    if look(raw, end) is not None:
+                        return True
+        return False
 
     def hits(self, raw: bytes) -> list[tuple[list[_Look], int]]:
         """What the engines find: how to look there, and where it ended."""
-        if not self._engines:
-            with self._guard:
-                self._engines = self._engines or self._made()
-        return [hit for engine in self._engines for hit in engine.hits(raw)]
+        return [hit for engine in self._engines or self._ready() for hit in engine.hits(raw)]
+
+    def _ready(self) -> list[_Engine]:
+        with self._guard:
+            self._engines = self._engines or self._made()
+        return self._engines
 
     def _found(self, raw: bytes) -> list[Span]:
         hits = self.hits(raw)
@@ -161,11 +168,12 @@ class _Engine:
         )
         self._guard = threading.Lock()
         self._hits: list[tuple[int, int]] = []
+        self._scan, self._heard = self._database.scan, self._note  # bound once: this is done for every entry
 
     def hits(self, raw: bytes) -> list[tuple[list[_Look], int]]:
         """How to look, and where."""
         with self._guard:
-            self._database.scan(raw, match_event_handler=self._note)
+            self._scan(raw, self._heard)
             if not self._hits:
                 return []
             found = [(self._looks[number], end) for number, end in self._hits]

@@ -104,15 +104,16 @@ def put_requested(row: dict[str, Any], event: dict[str, Any]) -> None:
         if value is not None:
             row[name] = value if type(value) is str else text(value)
     row["requested_at"] = event["at"]
-    arguments, raw = event.get("arguments"), event.get("arguments_raw")
-    if type(arguments) is bytes:  # JSON already, as the recorder hands it over
-        arguments = None if arguments[:1] != b"{" else arguments.decode()
-    elif arguments is not None:
-        arguments = encode(arguments).decode() if isinstance(arguments, dict) else None
-    if arguments is not None:
-        row["arguments"], row["arguments_form"] = _bounded(arguments)
-    if type(raw) is str:
-        row["arguments_raw"], row["arguments_raw_form"] = _bounded(raw)
+    if "arguments" in event:
+        arguments = event["arguments"]
+        if type(arguments) is bytes:  # JSON already, as the recorder hands it over
+            arguments = None if arguments[:1] != b"{" else arguments.decode()
+        else:
+            arguments = encode(arguments).decode() if isinstance(arguments, dict) else None
+        if arguments is not None:
+            row["arguments"], row["arguments_form"] = _bounded(arguments)
+    if "arguments_raw" in event and type(event["arguments_raw"]) is str:
+        row["arguments_raw"], row["arguments_raw_form"] = _bounded(event["arguments_raw"])
     if "redactions" in event:
         row["redactions"] = json_text(event["redactions"])
 
@@ -137,16 +138,17 @@ def put_finished(row: dict[str, Any], event: dict[str, Any]) -> None:
     """Enter what `call_finished` says. A recovered one was closed later by somebody else: it has no end."""
     outcome = event.get("outcome")
     row["outcome"] = outcome if outcome in CLOSED_OUTCOMES else "unknown"
-    if not event.get("recovered"):
+    if "recovered" not in event or not event["recovered"]:
         row["ended_at"] = event["at"]
-    duration_ms = number(event.get("duration_ms"))
-    if duration_ms is not None:
-        row["duration_ms"] = duration_ms
-        row["duration_source"] = "measured"
+    if "duration_ms" in event:
+        duration_ms = number(event["duration_ms"])
+        if duration_ms is not None:
+            row["duration_ms"] = duration_ms
+            row["duration_source"] = "measured"
     if "result" in event:
         row["result"], row["result_form"] = _result(event["result"])
     if "result_bytes" in event:  # also where the result itself is not kept
-        row["result_bytes"] = whole_number(event.get("result_bytes"))
+        row["result_bytes"] = whole_number(event["result_bytes"])
         row["result_sha256"] = text(event.get("result_sha256"))
     if "error_type" in event or "error_message" in event:
         row["error_type"] = text(event.get("error_type"))
@@ -180,6 +182,8 @@ def first_bytes(value: str, limit: int) -> str:
     if len(value) * 4 <= limit:
         return value
     head = value[:limit]
+    if head.isascii():
+        return head
     data = text_bytes(head)
     return head if len(data) <= limit else data[:limit].decode("utf-8", "ignore")
 

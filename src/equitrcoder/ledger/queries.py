@@ -42,9 +42,7 @@ class CallQuery:
 EVERY_CALL = CallQuery()
 
 _OF_RUNS = "c.run_id IN (SELECT run_id FROM agent_runs WHERE"
-_ANSWERED = (
-    "EXISTS (SELECT 1 FROM model_turns AS m WHERE m.run_id = c.run_id AND m.step = c.step AND m.model_answered = ?)"
-)
+_OF_ACTORS = "c.actor IN (SELECT id FROM actors WHERE"
 
 
 def where(query: CallQuery) -> tuple[str, list[object]]:
@@ -70,13 +68,13 @@ def where(query: CallQuery) -> tuple[str, list[object]]:
     if query.failed:
         term("c.outcome NOT IN ('success', 'requested', 'running')")
     if query.provider is not None:
-        term(f"{_OF_RUNS} provider = ?)", query.provider)
+        term(f"{_OF_ACTORS} provider = ?)", query.provider)
     if query.model is not None:
-        term(f"({_OF_RUNS} model_requested = ?) OR {_ANSWERED})", query.model, query.model)
+        term(f"{_OF_ACTORS} model_requested = ? OR model_answered = ?)", query.model, query.model)
     if query.agent is not None:
-        term(f"{_OF_RUNS} agent_name = ? OR agent_role = ?)", query.agent, query.agent)
+        term(f"{_OF_ACTORS} agent_name = ? OR agent_role = ?)", query.agent, query.agent)
     if query.role is not None:
-        term(f"{_OF_RUNS} agent_role = ?)", query.role)
+        term(f"{_OF_ACTORS} agent_role = ?)", query.role)
     if query.since is not None:
         term("c.requested_at >= ?", format_time(query.since))
     if query.until is not None:

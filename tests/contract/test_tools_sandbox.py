@@ -17,6 +17,7 @@ import pytest
 
 from equitrcoder.errors import SandboxError
 from equitrcoder.sandbox import CommandResult, Sandbox, choose_sandbox
+from equitrcoder.sandbox.bubblewrap import BubblewrapSandbox
 from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 from equitrcoder.tools import Toolbox, Workspace
 
@@ -42,12 +43,18 @@ def repo(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["none", "bubblewrap"])
+@pytest.fixture(params=["none", "bubblewrap", "warm"])
 async def sandbox(request: pytest.FixtureRequest, repo: Path) -> AsyncIterator[Sandbox]:
-    if request.param == "bubblewrap":
+    """Without walls, with a bubblewrap for each command, and with one that stays and is sent commands."""
+    chosen: Sandbox
+    if request.param == "none":
+        chosen = choose_sandbox("off", repo, environ=os.environ)
+    else:
         need_bubblewrap(repo)
-    chosen = choose_sandbox("off" if request.param == "none" else "required", repo, environ=os.environ)
-    assert chosen.level == request.param
+        chosen = BubblewrapSandbox(repo, environ=os.environ, warm=request.param == "warm")
+        if request.param == "warm":
+            assert await chosen.warm_up()
+    assert chosen.level == ("none" if request.param == "none" else "bubblewrap")
     yield chosen
     await chosen.aclose()
 
@@ -201,11 +208,13 @@ async def test_a_command_killed_by_a_signal_did_not_succeed(sandbox: Sandbox) ->
 class TestWalls:
     """What bubblewrap keeps in, and what it keeps out."""
 
-    @pytest.fixture
-    async def walled(self, repo: Path) -> AsyncIterator[Sandbox]:
+    @pytest.fixture(params=["alone", "warm"])
+    async def walled(self, request: pytest.FixtureRequest, repo: Path) -> AsyncIterator[Sandbox]:
         need_bubblewrap(repo)
         subprocess.run(["git", "init", "-q", str(repo)], check=True)
-        chosen = choose_sandbox("required", repo, environ=os.environ)
+        chosen = BubblewrapSandbox(repo, environ=os.environ, warm=request.param == "warm")
+        if request.param == "warm":
+            assert await chosen.warm_up()
         yield chosen
         await chosen.aclose()
 

@@ -29,6 +29,7 @@ class CommandResult:
         output_sha256: Hash of the whole output, hex.
         truncated: Whether `output` lacks the middle.
         timed_out: Whether it was ended because its time was up.
+        trouble: What ended it, in words, when neither it nor its time did: a limit, or the end of the sandbox itself.
         duration_ms: From just before it was started until its whole tree was gone, monotonic clock.
     """
 
@@ -40,6 +41,7 @@ class CommandResult:
         "output_sha256",
         "signal",
         "timed_out",
+        "trouble",
         "truncated",
     )
 
@@ -54,6 +56,7 @@ class CommandResult:
         truncated: bool,
         timed_out: bool,
         duration_ms: float,
+        trouble: str | None = None,
     ) -> None:
         self.exit_code = exit_code
         self.signal = signal
@@ -62,6 +65,7 @@ class CommandResult:
         self.output_sha256 = output_sha256
         self.truncated = truncated
         self.timed_out = timed_out
+        self.trouble = trouble
         self.duration_ms = duration_ms
 
     def __repr__(self) -> str:

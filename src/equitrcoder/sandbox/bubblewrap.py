@@ -5,25 +5,32 @@ Source: DESIGN.md section 6 ("Walls"); https://github.com/containers/bubblewrap
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from equitrcoder.errors import SandboxError
 from equitrcoder.records import SandboxLevel
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.environment import clean_environment
 from equitrcoder.sandbox.identity import git_settings
+from equitrcoder.sandbox.limits import Limits
 from equitrcoder.sandbox.plain import bash_line
 from equitrcoder.sandbox.probing import TIES, cache_folder, find_bubblewrap, home_folder, seccomp_pipe, working_flags
+from equitrcoder.sandbox.status import Status
 from equitrcoder.sandbox.walls import Places, View
+
+if TYPE_CHECKING:
+    from equitrcoder.sandbox.warm import Pool
 
 
 class BubblewrapSandbox:
-    """Runs each command in a bubblewrap of its own."""
+    """Runs each command in a bubblewrap: one that is warm (warm.py), else one of its own."""
 
     level: SandboxLevel = "bubblewrap"
 
@@ -36,6 +43,8 @@ class BubblewrapSandbox:
         env_passthrough: Sequence[str] = (),
         readable: Sequence[str] = (),
         hidden: Sequence[Path] = (),
+        limits: Limits | None = None,
+        warm: bool = True,
     ) -> None:
         self._repo = repo.resolve()
         self._environ = dict(environ)
@@ -43,25 +52,51 @@ class BubblewrapSandbox:
         self._passthrough = tuple(env_passthrough)
         self._readable = tuple(readable)
         self._hidden = tuple(hidden)
+        self._limits = limits or Limits()
+        self._warm = warm
+        self._pool: Pool | None = None
         self._made: tuple[Places, View] | None = None
+        self._env: dict[str, str] = {}
+        self._encoded_env: dict[bytes, bytes] = {}
+        self._redirection = f"{self._repo}/.git/commondir"
+        self._running = 0
+        self._redirected = False
 
     async def run(self, command: str, *, timeout_s: float, output_limit_bytes: int) -> CommandResult:
         """See `Sandbox.run`."""
+        view = self._ready()
+        if not self._running:  # else a command that still runs may have put it there
+            self._redirected = os.path.lexists(self._redirection)
+        self._running += 1
+        try:
+            arguments = view.arguments()
+            if self._pool is not None and (keeper := self._pool.take(arguments)) is not None:
+                result = await keeper.run(
+                    bash_line(command), self._encoded_env, timeout_s=timeout_s, output_limit_bytes=output_limit_bytes
+                )
+                if result is not None:
+                    return result
+            return await self._run_alone(arguments, command, timeout_s, output_limit_bytes)
+        finally:
+            self._running -= 1
+            if not self._redirected:
+                self._remove_git_redirection()
+
+    async def _run_alone(self, arguments: list[str], command: str, timeout_s: float, limit_bytes: int) -> CommandResult:
+        """Run it in a bubblewrap of its own."""
         from equitrcoder.sandbox.process import run_process
 
-        places, view = self._ready()
-        # A file `commondir` in .git would make git read settings and hooks from elsewhere.
-        redirected = _git_redirection(self._repo).exists()
-        status = _Status()
+        status = Status()
         seccomp = seccomp_pipe()
         kernel = [] if seccomp is None else ["--seccomp", str(seccomp)]
+        said = ["--json-status-fd", str(status.descriptor)]
         try:
             result = await run_process(
-                [*self._walls(view, status.descriptor), *kernel, "--", *bash_line(command)],
+                [*self._bubblewrap(), *arguments, *kernel, *said, "--", *bash_line(command)],
                 cwd=None,
-                env=self._environment(places),
+                env=self._env,
                 timeout_s=timeout_s,
-                output_limit_bytes=output_limit_bytes,
+                output_limit_bytes=limit_bytes,
                 pass_fds=[status.descriptor] if seccomp is None else [status.descriptor, seccomp],
                 companions=status.processes,
             )
@@ -69,8 +104,6 @@ class BubblewrapSandbox:
             status.close()
             if seccomp is not None:
                 os.close(seccomp)
-            if not redirected:
-                _remove_git_redirection(self._repo)
         if not status.command_ended and not result.timed_out:
             raise SandboxError(
                 f"The sandbox could not be set up: {result.output[:300].decode('utf-8', 'replace').strip()}",
@@ -78,15 +111,36 @@ class BubblewrapSandbox:
             )
         return result
 
+    def _remove_git_redirection(self) -> None:
+        """Remove what a command put there: it would make the user's git read settings and hooks from elsewhere."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._redirection)  # noqa: PTH108  (on the way of every command)
+
     async def aclose(self) -> None:
-        """Remove the private temporary folder and home; the package caches stay."""
+        """End what is warm, remove the private temporary folder and home; the package caches stay."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
         if self._made is not None:
             import shutil
 
             shutil.rmtree(self._made[0].private, ignore_errors=True)
             self._made = None
 
-    def _ready(self) -> tuple[Places, View]:
+    async def warm_up(self) -> bool:
+        """Wait until the next command finds a warm one, as benchmarks want it; False: there will be none."""
+        view = self._ready()
+        for _ in range(500):
+            if self._pool is None:
+                return False
+            keeper = self._pool.take(view.arguments())
+            if keeper is not None:
+                keeper.busy = False
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    def _ready(self) -> View:
         """Make the folders and look round, at the first command."""
         if self._made is None:
             places = self._make_places()
@@ -98,7 +152,13 @@ class BubblewrapSandbox:
                 network=self._network,
             )
             self._made = (places, view)
-        return self._made
+            self._env = self._environment(places)
+            self._encoded_env = {os.fsencode(name): os.fsencode(value) for name, value in self._env.items()}
+            if self._warm and sys.platform == "linux":
+                from equitrcoder.sandbox.warm import Pool
+
+                self._pool = Pool(self._bubblewrap, self._limits)
+        return self._made[1]
 
     def _make_places(self) -> Places:
         name = hashlib.sha256(os.fsencode(self._repo)).hexdigest()[:16]
@@ -113,13 +173,14 @@ class BubblewrapSandbox:
         (private / "home/.gitconfig").write_text(git_settings(files), "utf-8")
         return Places(repo=self._repo, home=home, private=private, caches=caches)
 
-    def _walls(self, view: View, status: int) -> list[str]:
+    def _bubblewrap(self) -> list[str]:
+        """What stands in front of the view."""
         bwrap = find_bubblewrap()
         flags = working_flags(bwrap, str(cache_folder(self._environ))) if bwrap else "bwrap is gone"
         if bwrap is None or isinstance(flags, str):
             raise SandboxError(f"The sandbox cannot be had any more: {flags}.")
         net = () if self._network else ("--unshare-net",)
-        return [bwrap, *flags, *net, *TIES, "--json-status-fd", str(status), *view.arguments()]
+        return [*self._limits.words(), bwrap, *flags, *net, *TIES]
 
     def _environment(self, places: Places) -> dict[str, str]:
         env = clean_environment(self._environ, self._passthrough)
@@ -135,43 +196,3 @@ class BubblewrapSandbox:
         if self._network:  # without one the user's own, read-only, are of more use than empty ones
             env |= {"CARGO_HOME": f"{caches}/cargo", "GOMODCACHE": f"{caches}/go-mod"}
         return env
-
-
-class _Status:
-    """What bwrap says of itself, as lines of JSON: its child's process id, and the exit code once there is one.
-
-    The child is the first process inside: when it is gone, all others inside are.
-    """
-
-    def __init__(self) -> None:
-        self._read, self.descriptor = os.pipe()
-        self._said = b""
-
-    def _hear(self) -> bytes:
-        os.set_blocking(self._read, False)
-        with contextlib.suppress(OSError):
-            self._said += os.read(self._read, 65536)
-        return self._said
-
-    def processes(self) -> list[int]:
-        return [int(pid) for pid in re.findall(rb'"child-pid"\s*:\s*(\d+)', self._hear())]
-
-    @property
-    def command_ended(self) -> bool:
-        """Whether the command itself has run to an end: bwrap says no exit code when it failed to set things up."""
-        return b'"exit-code"' in self._said
-
-    def close(self) -> None:
-        self._hear()
-        os.close(self._read)
-        os.close(self.descriptor)
-
-
-def _git_redirection(repo: Path) -> Path:
-    return repo / ".git" / "commondir"
-
-
-def _remove_git_redirection(repo: Path) -> None:
-    """Remove what a command put there: it would make the user's git read settings and hooks from elsewhere."""
-    with contextlib.suppress(OSError):
-        _git_redirection(repo).unlink()

@@ -64,7 +64,7 @@ async def run_process(
         for pid in companions():
             family.know(pid)
         family.end(child)
-        _drain(read_end, output)
+        drain(read_end, output)
         os.close(read_end)
     code = child.returncode
     return CommandResult(
@@ -105,8 +105,8 @@ async def _until_it_ends(child: subprocess.Popen[bytes], pipe: int, output: Kept
     loop = asyncio.get_running_loop()
     os.set_blocking(pipe, False)
     ended: asyncio.Future[bool] = loop.create_future()
-    loop.add_reader(pipe, _read_some, loop, pipe, output)
-    timer = loop.call_later(timeout_s, _settle, ended, True)
+    loop.add_reader(pipe, read_some, loop, pipe, output)
+    timer = loop.call_later(timeout_s, settle, ended, True)
     try:
         with _watch(child, ended):
             return await ended
@@ -115,7 +115,7 @@ async def _until_it_ends(child: subprocess.Popen[bytes], pipe: int, output: Kept
         loop.remove_reader(pipe)
 
 
-def _read_some(loop: asyncio.AbstractEventLoop, pipe: int, output: KeptOutput) -> None:
+def read_some(loop: asyncio.AbstractEventLoop, pipe: int, output: KeptOutput) -> None:
     try:
         data = os.read(pipe, _READ_BYTES)
     except BlockingIOError:
@@ -128,7 +128,7 @@ def _read_some(loop: asyncio.AbstractEventLoop, pipe: int, output: KeptOutput) -
         loop.remove_reader(pipe)
 
 
-def _settle(future: asyncio.Future[bool], value: bool) -> None:
+def settle(future: asyncio.Future[bool], value: bool) -> None:
     if not future.done():
         future.set_result(value)
 
@@ -143,7 +143,7 @@ def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[bool]) -> Itera
         threading.Thread(target=_wait_in_thread, args=(child, loop, ended), daemon=True).start()
         yield
         return
-    loop.add_reader(descriptor, _settle, ended, False)
+    loop.add_reader(descriptor, settle, ended, False)
     try:
         yield
     finally:
@@ -156,10 +156,10 @@ def _wait_in_thread(
 ) -> None:
     child.wait()
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(_settle, ended, False)
+        loop.call_soon_threadsafe(settle, ended, False)
 
 
-def _drain(pipe: int, output: KeptOutput) -> None:
+def drain(pipe: int, output: KeptOutput) -> None:
     """Read what is left in the pipe. All writers are dead, or hold on without our knowing: then stop at its size."""
     os.set_blocking(pipe, False)
     for _ in range(256):

@@ -10,6 +10,7 @@ Source: DESIGN.md section 6 ("Walls"); https://man.archlinux.org/man/bwrap.1
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -95,7 +96,9 @@ class View:
         self._visible = (*SYSTEM, *shown, str(places.repo))
         self._lasting = [
             *_system(),
-            *["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"],
+            *["--proc", "/proc", *_fixed_kernel_settings()],
+            *["--dev", "/dev", "--remount-ro", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"],  # noqa: S108
+            *["--tmpfs", "/run", "--remount-ro", "/run"],
             *["--bind", f"{private}/tmp", "/tmp", "--bind", f"{private}/tmp", "/var/tmp"],  # noqa: S108
             *["--bind", f"{private}/home", str(places.home)],
             *[word for path in shown for word in ("--ro-bind", path, path)],
@@ -138,6 +141,16 @@ def _system() -> Iterable[str]:
             yield from ("--ro-bind", path, path)
 
 
+def _fixed_kernel_settings() -> Iterable[str]:
+    """To root some of /proc is writable for real: the settings of the running kernel, of all the machine.
+
+    bwrap covers only what it finds writable, which a folder never is.
+    """
+    for name in ("sys", "sysrq-trigger", "fs", "acpi", "scsi", "irq", "bus"):
+        if os.path.exists(f"/proc/{name}"):  # noqa: PTH110
+            yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+
+
 def _resolver(network: bool) -> list[str]:
     """With a network: the name server file, where /etc only links to it (it lies in /run, which is hidden)."""
     target = os.path.realpath("/etc/resolv.conf")
@@ -171,26 +184,30 @@ def git_walls(repo: Path) -> list[str]:
 
     `.git` becomes a mount of its own, so that it cannot be renamed away and made anew.
     """
-    git = repo / ".git"
-    if git.is_symlink():
+    git = f"{repo}/.git"
+    try:
+        kind = stat.S_IFMT(os.lstat(git).st_mode)
+    except OSError:
         return []
-    if git.is_dir():
-        return ["--bind", str(git), str(git), *_fixed_parts(git)]
-    common = worktree_common_dir(git)
+    if kind == stat.S_IFDIR:
+        return ["--bind", git, git, *_fixed_parts(git)]
+    if kind == stat.S_IFLNK:
+        return []
+    common = worktree_common_dir(Path(git))
     if common is None:
-        return ["--ro-bind", str(git), str(git)] if git.exists() else []
-    return ["--ro-bind", str(git), str(git), "--bind", str(common), str(common), *_fixed_parts(common)]
+        return ["--ro-bind", git, git]
+    return ["--ro-bind", git, git, "--bind", str(common), str(common), *_fixed_parts(str(common))]
 
 
-def _fixed_parts(git: Path) -> Iterable[str]:
-    hooks = git / "hooks"
-    if hooks.is_dir():
-        yield from ("--ro-bind", str(hooks), str(hooks))
+def _fixed_parts(git: str) -> Iterable[str]:
+    hooks = f"{git}/hooks"
+    if os.path.isdir(hooks):  # noqa: PTH112
+        yield from ("--ro-bind", hooks, hooks)
     else:
-        yield from ("--tmpfs", str(hooks), "--remount-ro", str(hooks))
+        yield from ("--tmpfs", hooks, "--remount-ro", hooks)
     for name in ("config", "config.worktree", "modules", "commondir"):
-        if (git / name).exists():
-            yield from ("--ro-bind", str(git / name), str(git / name))
+        if os.path.exists(f"{git}/{name}"):  # noqa: PTH110
+            yield from ("--ro-bind", f"{git}/{name}", f"{git}/{name}")
 
 
 def worktree_common_dir(git_file: Path) -> Path | None:

@@ -150,6 +150,7 @@ class BubblewrapSandbox:
                 readable=self._readable,
                 hidden=self._hidden,
                 network=self._network,
+                shared_memory_bytes=self._limits.shared_memory_bytes if "--disable-userns" in self._flags() else None,
             )
             self._made = (places, view)
             self._env = self._environment(places)
@@ -175,12 +176,15 @@ class BubblewrapSandbox:
 
     def _bubblewrap(self) -> list[str]:
         """What stands in front of the view."""
+        net = () if self._network else ("--unshare-net",)
+        return [*self._limits.words(), find_bubblewrap() or "bwrap", *self._flags(), *net, *TIES]
+
+    def _flags(self) -> tuple[str, ...]:
         bwrap = find_bubblewrap()
         flags = working_flags(bwrap, str(cache_folder(self._environ))) if bwrap else "bwrap is gone"
-        if bwrap is None or isinstance(flags, str):
+        if isinstance(flags, str):
             raise SandboxError(f"The sandbox cannot be had any more: {flags}.")
-        net = () if self._network else ("--unshare-net",)
-        return [*self._limits.words(), bwrap, *flags, *net, *TIES]
+        return flags
 
     def _environment(self, places: Places) -> dict[str, str]:
         env = clean_environment(self._environ, self._passthrough)

@@ -47,6 +47,11 @@ class Limits:
         self.memory_mb = chosen["memory_mb"] or _most_of_the_machine_mb()
 
     @property
+    def shared_memory_bytes(self) -> int:
+        """Of /dev/shm, whose pages belong to no process."""
+        return min(self.memory_bytes, 1 << 30)
+
+    @property
     def memory_bytes(self) -> int:
         return self.memory_mb * _MB
 

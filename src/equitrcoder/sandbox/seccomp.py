@@ -2,7 +2,8 @@
 
 Refused with EPERM: changing mounts, modules, clocks and swap, entering namespaces, kernel keys, bpf, perf, userfaultfd,
 io_uring, file handles; pushing characters into a terminal (TIOCSTI, TIOCLINUX). `clone` may not make a user namespace,
-and `clone3`, whose flags a filter cannot see, answers ENOSYS, on which C libraries use `clone`. Calls of another
+and `clone3`, whose flags a filter cannot see, answers ENOSYS, on which C libraries use `clone`. Limits can be
+set for the caller only, not for another process (the keeper's would be those of later commands). Calls of another
 architecture answer ENOSYS.
 
 Source: https://docs.kernel.org/userspace-api/seccomp_filter.html; numbers: the kernel's
@@ -58,9 +59,9 @@ _REFUSED: dict[str, tuple[int, int]] = {
     "vhangup": (153, 58),
 }
 _ARCHITECTURES = {
-    # machine: column above, audit number, clone, clone3, ioctl
-    "x86_64": (0, 0xC000003E, 56, 435, 16),
-    "aarch64": (1, 0xC00000B7, 220, 435, 29),
+    # machine: column above, audit number, clone, clone3, ioctl, prlimit64
+    "x86_64": (0, 0xC000003E, 56, 435, 16, 302),
+    "aarch64": (1, 0xC00000B7, 220, 435, 29, 261),
 }
 _X32_BIT = 0x40000000
 _CLONE_NEWUSER = 0x10000000
@@ -85,7 +86,7 @@ def seccomp_program(machine: str) -> bytes | None:
     """
     if machine not in _ARCHITECTURES:
         return None
-    column, audit, clone, clone3, ioctl = _ARCHITECTURES[machine]
+    column, audit, clone, clone3, ioctl, prlimit = _ARCHITECTURES[machine]
     steps: list[_Step] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         *_when(_EQUAL, audit, otherwise=_ENOSYS),
@@ -98,6 +99,7 @@ def seccomp_program(machine: str) -> bytes | None:
     steps += _return_when(_EQUAL, clone3, _ENOSYS)
     steps += _with_argument(clone, _ARGUMENT_0, [(_ANY_BIT, _CLONE_NEWUSER)])
     steps += _with_argument(ioctl, _ARGUMENT_1, [(_EQUAL, _TIOCSTI), (_EQUAL, _TIOCLINUX)])
+    steps += _with_argument(prlimit, _ARGUMENT_0, [(_AT_LEAST, 1)])
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
 

@@ -87,7 +87,9 @@ class View:
         readable: Sequence[str],
         hidden: Sequence[Path],
         network: bool,
+        shared_memory_bytes: int | None = None,
     ) -> None:
+        size = [] if shared_memory_bytes is None else ["--size", str(shared_memory_bytes)]
         shown = list(_readable(places, environ, readable))
         secrets = [*map(Path, SECRET_FILES), *(places.home / name for name in HOME_SECRETS)]
         private = str(places.private)
@@ -97,7 +99,7 @@ class View:
         self._lasting = [
             *_system(),
             *["--proc", "/proc", *_fixed_kernel_settings()],
-            *["--dev", "/dev", "--remount-ro", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"],  # noqa: S108
+            *["--dev", "/dev", "--remount-ro", "/dev", *size, "--tmpfs", "/dev/shm"],  # noqa: S108
             *["--tmpfs", "/run", "--remount-ro", "/run"],
             *["--bind", f"{private}/tmp", "/tmp", "--bind", f"{private}/tmp", "/var/tmp"],  # noqa: S108
             *["--bind", f"{private}/home", str(places.home)],

@@ -131,7 +131,7 @@ class MistralStreamReader(ChatStreamReader):
 
 
 def _without_null_ids(turn: Turn) -> Turn:
-    if not any(call.id == NO_ID for call in turn.calls):
+    if NO_ID not in [call.id for call in turn.calls]:
         return turn
     return replace(turn, calls=tuple(replace(call, id=None) if call.id == NO_ID else call for call in turn.calls))
 

@@ -12,6 +12,7 @@ MAX_LEVELS = 200
 """orjson writes 254; the ledger puts some of its own around."""
 
 
+_CONTAINERS = (dict, list)
 _LARGE_BYTES = 16_384
 _FEW = 512  # bytes for each container: a long text with fewer is faster walked through than looked through for brackets
 
@@ -23,7 +24,7 @@ def too_deep(value: Any, text: bytes | str) -> bool:
         >>> too_deep([[1]], "[[1]]")
         False
     """
-    if len(text) <= 2 * MAX_LEVELS or not isinstance(value, dict | list):
+    if len(text) <= 2 * MAX_LEVELS or not isinstance(value, _CONTAINERS):
         return False
     if len(text) > _LARGE_BYTES:
         found = _walked(value, len(text) // _FEW)
@@ -50,4 +51,4 @@ def _walked(value: Any, most: int) -> bool | None:
 
 def _children(value: Any) -> list[Any]:
     values = value.values() if isinstance(value, dict) else value
-    return [child for child in values if isinstance(child, dict | list)]
+    return [child for child in values if isinstance(child, _CONTAINERS)]

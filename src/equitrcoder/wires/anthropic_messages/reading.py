@@ -35,6 +35,10 @@ _KINDS: dict[str, CallKind] = {
 
 _KEPT = ("container", "stop_details", "context_management")
 """Fields of a message, beside its content, that are kept with it."""
+_ANY_KEPT = frozenset(_KEPT)
+
+
+_OBJECT = {dict}
 
 
 class CallEntry(NamedTuple):
@@ -54,15 +58,26 @@ def read_message(message: Mapping[str, Any], *, usage: Any = None) -> Turn:
         BadResponseError: A block is no object, or there are too many.
     """
     content = checked_blocks(message.get("content"))
-    results = _results(content)
-    calls = tuple(_calls(content, results))
+    texts: list[str] = []
+    thoughts: list[str] = []
+    others: list[dict[str, Any]] = []
+    for block in content:
+        match block.get("type"):
+            case "text":
+                texts.append(string(block.get("text")))
+            case "thinking":
+                thoughts.append(string(block.get("thinking")))
+            case _:
+                others.append(block)
+    results = _results(others)
+    calls = tuple(_calls(others, results))
     finish = _word(message.get("stop_reason"))
     return Turn(
-        text="".join([string(block.get("text")) for block in content if block.get("type") == "text"]),
-        reasoning="".join([string(block.get("thinking")) for block in content if block.get("type") == "thinking"]),
+        text="".join(texts),
+        reasoning="".join(thoughts),
         refusal=_refusal(message, finish),
         calls=calls,
-        late_results=tuple(_late(calls, results)),
+        late_results=tuple(_late(calls, results)) if results else (),
         usage=read_usage(usage),
         finish=finish,
         stop=_stop(finish, calls),
@@ -82,7 +97,7 @@ def checked_blocks(content: Any) -> list[dict[str, Any]]:
         return []
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
-    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
+    if not isinstance(content, list) or not {*map(type, content)} <= _OBJECT:
         raise BadResponseError("A content block of the answer is no object.")
     if len(content) > MAX_BLOCKS:
         raise BadResponseError(f"The answer holds more than {MAX_BLOCKS} content blocks.")
@@ -123,7 +138,7 @@ def _results(content: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _late(calls: Sequence[WireCall], results: Mapping[str, dict[str, Any]]) -> Iterator[LateResult]:
     """The results whose calls stand in an earlier answer: a paused one, or one that waited for calls of ours."""
-    here = {call.id for call in calls} if results else set()
+    here = {call.id for call in calls}
     for wire_id, block in results.items():
         if wire_id not in here:
             yield LateResult(id=wire_id, result=block.get("content"), error=_error_of(block))
@@ -175,8 +190,10 @@ def _stop(finish: str | None, calls: Sequence[WireCall]) -> StopKind:
 
 
 def _native(message: Mapping[str, Any], content: list[dict[str, Any]]) -> dict[str, Any]:
-    kept = {key: message[key] for key in _KEPT if message.get(key) is not None}
-    return {"role": "assistant", "content": content, **kept}
+    native: dict[str, Any] = {"role": "assistant", "content": content}
+    if not _ANY_KEPT.isdisjoint(message):
+        native |= {key: message[key] for key in _KEPT if message.get(key) is not None}
+    return native
 
 
 def _word(value: Any) -> str | None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderTimeoutError
-from equitrcoder.wires.arguments import MAX_CALLS, compact, count_of, read_arguments
+from equitrcoder.wires.arguments import compact, count_of
 from equitrcoder.wires.documents import excerpt, is_stream
 from equitrcoder.wires.nesting import too_deep
-from equitrcoder.wires.openai_chat.reading import client_calls, read_content
+from equitrcoder.wires.openai_chat.reading import read_client_calls, read_content
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
 _STOPS: dict[str, StopKind] = {"COMPLETE": "end", "STOP_SEQUENCE": "end", "MAX_TOKENS": "length"}
@@ -64,7 +64,7 @@ def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:
     finish, response_id = facts.get("finish_reason"), facts.get("id")
     finish = finish if isinstance(finish, str) and finish else None
     return Turn(
-        text="\n\n".join(text for text in (plan, said) if text),
+        text=f"{plan}\n\n{said}" if plan and said else plan or said,
         reasoning=reasoning,
         calls=calls,
         usage=read_tokens(facts.get("usage")),
@@ -76,13 +76,8 @@ def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:
 
 
 def _calls(message: Mapping[str, Any]) -> tuple[WireCall, ...]:
-    calls = tuple(
-        WireCall(name=entry.name, arguments=read_arguments(entry.arguments), id=entry.id, index=index)
-        for index, entry in enumerate(client_calls({"tool_calls": message.get("tool_calls")}))
-    )
-    if len(calls) > MAX_CALLS:
-        raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
-    return calls
+    entries = message.get("tool_calls")
+    return () if entries is None else read_client_calls(entries)
 
 
 def read_tokens(usage: Any) -> Usage:
@@ -95,10 +90,11 @@ def read_tokens(usage: Any) -> Usage:
         >>> read_tokens({"billed_units": {"input_tokens": 8, "output_tokens": 5}, "tokens": {"input_tokens": 900}})
         Usage(input_tokens=8, cached_read_tokens=None, cache_write_tokens=None, output_tokens=5, reasoning_tokens=None)
     """
-    usage = usage if isinstance(usage, dict) else {}
-    billed, counted = (
-        value if isinstance(value, dict) else {} for value in (usage.get("billed_units"), usage.get("tokens"))
-    )
+    if not isinstance(usage, dict):
+        return Usage()
+    billed, counted = usage.get("billed_units"), usage.get("tokens")
+    billed = billed if isinstance(billed, dict) else {}
+    counted = counted if isinstance(counted, dict) else {}
     billed_inputs, outputs = count_of(billed.get("input_tokens")), count_of(billed.get("output_tokens"))
     if outputs is None:
         outputs = count_of(counted.get("output_tokens"))

@@ -9,7 +9,8 @@ from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError, StreamBrokenError
 from equitrcoder.wires.documents import excerpt, is_stream, read_json
-from equitrcoder.wires.gemini_generate.assembly import AnswerAssembly
+from equitrcoder.wires.gemini_generate.assembly import AnswerAssembly, plain_candidate
+from equitrcoder.wires.gemini_generate.reading import read_turn, refuse_failed_finish
 from equitrcoder.wires.values import Turn
 
 
@@ -28,7 +29,12 @@ def read_document(body: bytes) -> Turn:
         reader = GeminiStreamReader()
         reader.feed(body)
         return reader.finish()
-    document = _document(body)
+    document = read_json(body)
+    turn = _plain(document) if isinstance(document, dict) else None
+    if turn is not None:
+        return turn
+    if not document or not isinstance(document, dict | list):
+        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
     chunks = document if isinstance(document, list) else [document]
     answer = AnswerAssembly()
     try:
@@ -45,8 +51,21 @@ def read_document(body: bytes) -> Turn:
         raise
 
 
-def _document(body: bytes) -> Any:
-    document = read_json(body)
-    if not isinstance(document, dict | list) or not document:
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
-    return document
+def _plain(document: dict[str, Any]) -> Turn | None:
+    """Read an answer of one candidate with nothing in it that must be put together; None when it is another.
+
+    Nearly all are like that, and nothing else is needed for them; `AnswerAssembly` would make the same turn.
+    """
+    candidates, usage = document.get("candidates"), document.get("usageMetadata")
+    if not isinstance(candidates, list) or len(candidates) != 1 or not _PLAIN_FIELDS.issuperset(document):
+        return None
+    candidate = plain_candidate(candidates[0])
+    if candidate is None or not isinstance(usage, dict):
+        return None
+    model, response_id = document.get("modelVersion"), document.get("responseId")
+    turn = read_turn([candidate], usage=usage, model=model, response_id=response_id)
+    refuse_failed_finish(turn, candidate.message)
+    return turn
+
+
+_PLAIN_FIELDS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})

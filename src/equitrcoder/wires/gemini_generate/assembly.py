@@ -12,7 +12,7 @@ from typing import Any
 
 from equitrcoder.errors import BadResponseError, ProviderError
 from equitrcoder.wires.arguments import MAX_CALLS, read_arguments, string, without_nulls
-from equitrcoder.wires.gemini_generate.calls import TEXT_FIELDS, call_body
+from equitrcoder.wires.gemini_generate.calls import CALL_FIELDS, TEXT_FIELDS, call_body
 from equitrcoder.wires.gemini_generate.fields import pick
 from equitrcoder.wires.gemini_generate.partial_arguments import PartialArguments
 from equitrcoder.wires.gemini_generate.reading import (
@@ -27,6 +27,28 @@ from equitrcoder.wires.values import Delta, Turn
 _MAX_CANDIDATES = 128
 _FINISHES = frozenset({"finishReason", "finish_reason", "finishMessage", "finish_message"})
 _OTHER_SPELLING = frozenset({"usage_metadata", "model_version", "response_id", "prompt_feedback"})
+
+
+_PIECES = frozenset({"partialArgs", "partial_args", "willContinue", "will_continue"})
+
+
+def plain_candidate(candidate: Any) -> Candidate | None:
+    """A candidate that has ended and can be taken as it stands; None when it has to be put together, or is odd."""
+    content = candidate.get("content") if isinstance(candidate, dict) else None
+    finish = candidate.get("finishReason") if content else None
+    if not isinstance(content, dict) or not isinstance(finish, str):
+        return None
+    parts, role = content.get("parts"), content.get("role")
+    if not isinstance(parts, list) or not isinstance(role, str) or not role:
+        return None
+    for part in parts:
+        if not isinstance(part, dict):
+            return None
+        if not TEXT_FIELDS.issuperset(part):
+            call = part.get("functionCall")
+            if not CALL_FIELDS.issuperset(part) or not isinstance(call, dict) or not _PIECES.isdisjoint(call):
+                return None
+    return Candidate({"role": role, "parts": parts}, finish_of(candidate), string(candidate.get("finishMessage")))
 
 
 class StreamedCall:
@@ -96,7 +118,7 @@ class CandidateAssembly:
     def _take_part(self, part: Any, shown: list[Delta]) -> None:
         if not isinstance(part, dict):
             raise BadResponseError("A part of the answer is no object.")
-        if not part.keys() <= TEXT_FIELDS:
+        if not TEXT_FIELDS.issuperset(part):
             body = call_body(part)
             if body is not None and self._take_streamed(part, body):
                 return

@@ -6,7 +6,7 @@ Source: https://ai.google.dev/api/caching#Part
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from equitrcoder.errors import BadResponseError
 from equitrcoder.records import JSON
@@ -20,7 +20,8 @@ CODE = "code_execution"
 TEXT_FIELDS = frozenset({"text", "thought", "thoughtSignature"})
 """A part with these alone is no call, and no result of one."""
 
-_CALL_FIELDS = TEXT_FIELDS | {"functionCall"}
+CALL_FIELDS = TEXT_FIELDS | {"functionCall"}
+"""A part with these alone is a call of ours, or text."""
 
 _LANGUAGES = {0: "LANGUAGE_UNSPECIFIED", 1: "PYTHON"}
 _OUTCOMES = {0: "OUTCOME_UNSPECIFIED", 1: "OUTCOME_OK", 2: "OUTCOME_FAILED", 3: "OUTCOME_DEADLINE_EXCEEDED"}
@@ -64,6 +65,11 @@ class FoundCalls(NamedTuple):
     """What came of calls of earlier answers."""
 
 
+_Running: TypeAlias = tuple[list[FoundCall], list[FoundCall]]
+"""Google's own calls whose result has not come yet: runs of code, and calls of its tools."""
+_CODE, _TOOLS = 0, 1
+
+
 def found_calls(parts: Sequence[Mapping[str, Any]]) -> FoundCalls:
     """The calls of one message in order, those that Google ran itself with what came of them.
 
@@ -74,12 +80,12 @@ def found_calls(parts: Sequence[Mapping[str, Any]]) -> FoundCalls:
     """
     calls: list[FoundCall] = []
     late: list[LateResult] = []
-    running: dict[str, list[FoundCall]] = {"executableCode": [], "toolCall": []}
+    running: _Running = ([], [])
     for place, part in enumerate(parts):
-        if part.keys() <= TEXT_FIELDS:
+        if TEXT_FIELDS.issuperset(part):
             continue
         call = _client_call(place, part)
-        if not part.keys() <= _CALL_FIELDS:
+        if not CALL_FIELDS.issuperset(part):
             call = call or _executed(place, part, running)
             late.extend(_take_results(part, running))
         if call is not None:
@@ -111,35 +117,35 @@ def _client_call(place: int, part: Mapping[str, Any]) -> FoundCall | None:
     return FoundCall(place, name, arguments, wire_id)
 
 
-def _executed(place: int, part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> FoundCall | None:
+def _executed(place: int, part: Mapping[str, Any], running: _Running) -> FoundCall | None:
     code = call_body(part, "executableCode")
     if code is not None:
         arguments = {key: value for key, value in code.items() if key != "id"}
         if "language" in arguments:
             arguments["language"] = word(arguments["language"], _LANGUAGES)
         call = FoundCall(place, CODE, arguments, code.get("id"), "provider-executed")
-        running["executableCode"].append(call)
+        running[_CODE].append(call)
         return call
     tool = call_body(part, "toolCall")
     if tool is None:
         return None
     name = text_of(pick(tool, "toolType"))
     call = FoundCall(place, name, read_arguments(tool.get("args")), tool.get("id"), "provider-executed")
-    running["toolCall"].append(call)
+    running[_TOOLS].append(call)
     return call
 
 
-def _take_results(part: Mapping[str, Any], running: dict[str, list[FoundCall]]) -> Iterator[LateResult]:
+def _take_results(part: Mapping[str, Any], running: _Running) -> Iterator[LateResult]:
     """Give the calls in `running` what the part says came of them; yield what came of calls that are not there."""
     outcome = call_body(part, "codeExecutionResult")
     if outcome is not None:
         how = word(outcome.get("outcome"), _OUTCOMES)
         result = {**{key: value for key, value in outcome.items() if key != "id"}, "outcome": how}
         error = how if how not in ("OUTCOME_OK", "OUTCOME_UNSPECIFIED", "") else None
-        yield from _settle(running["executableCode"], outcome, result, error)
+        yield from _settle(running[_CODE], outcome, result, error)
     response = call_body(part, "toolResponse")
     if response is not None:
-        yield from _settle(running["toolCall"], response, response.get("response", {}), None)
+        yield from _settle(running[_TOOLS], response, response.get("response", {}), None)
 
 
 def _settle(running: list[FoundCall], body: Mapping[str, Any], result: JSON, error: str | None) -> Iterator[LateResult]:

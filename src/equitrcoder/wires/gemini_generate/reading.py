@@ -87,15 +87,19 @@ def read_turn(
         model_answered=string(model) or None,
         response_id=string(response_id) or None,
         native=first.content,
-        further=tuple(candidate.content for candidate in candidates[1:]),
+        further=tuple([candidate.content for candidate in candidates[1:]]) if len(candidates) > 1 else (),
     )
 
 
 def _calls(candidates: Sequence[Candidate]) -> tuple[tuple[WireCall, ...], tuple[LateResult, ...]]:
-    found = [found_calls(candidate.content["parts"]) for candidate in candidates]
-    calls = [call for each in found for call in each.calls]
-    late = tuple(result for each in found for result in each.late)
-    return tuple(call.wire_call(index) for index, call in enumerate(calls)), late
+    calls: list[WireCall] = []
+    late: list[LateResult] = []
+    for candidate in candidates:
+        found = found_calls(candidate.content["parts"])
+        for call in found.calls:
+            calls.append(call.wire_call(len(calls)))
+        late += found.late
+    return tuple(calls), tuple(late)
 
 
 def _texts(parts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -38,6 +38,8 @@ def _sum(one: int | None, other: int | None) -> int | None:
 
 
 def _count(value: Any) -> int | None:
+    if value is None:
+        return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:  # 64-bit numbers are text
         value = int(value)
     return count_of(value)

@@ -10,10 +10,10 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
-from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments
+from equitrcoder.wires.arguments import compact
 from equitrcoder.wires.documents import excerpt
 from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
-from equitrcoder.wires.openai_chat.reading import client_calls
+from equitrcoder.wires.openai_chat.reading import read_client_calls
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
@@ -89,13 +89,8 @@ def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:
 
 def read_calls_of(message: Mapping[str, Any]) -> tuple[WireCall, ...]:
     """The calls of a message; without ids unless the server gave some."""
-    calls = tuple(
-        WireCall(name=entry.name, arguments=read_arguments(entry.arguments), id=entry.id, index=index)
-        for index, entry in enumerate(client_calls({"tool_calls": message.get("tool_calls")}))
-    )
-    if len(calls) > MAX_CALLS:
-        raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
-    return calls
+    entries = message.get("tool_calls")
+    return () if entries is None else read_client_calls(entries)
 
 
 def plain(value: Any) -> str:

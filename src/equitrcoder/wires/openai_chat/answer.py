@@ -62,12 +62,13 @@ def _choices(document: dict[str, Any], body: bytes) -> list[Any]:
 
 
 def _choice(choice: Any, body: bytes) -> Choice:
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if isinstance(choice, dict) and choice.get("error"):  # OpenRouter
-        from equitrcoder.wires.failures import error_inside
+    if isinstance(choice, dict):
+        message = choice.get("message")
+        if choice.get("error"):  # OpenRouter
+            from equitrcoder.wires.failures import error_inside
 
-        raise error_inside(choice["error"])
-    if not isinstance(message, dict):
+            raise error_inside(choice["error"])
+    if not isinstance(choice, dict) or not isinstance(message, dict):
         raise BadResponseError("A choice of the answer has no message.", excerpt=excerpt(body))
     finish = choice.get("finish_reason")
     return Choice(message, finish if isinstance(finish, str) and finish else None)

@@ -5,11 +5,10 @@ A stream is first put together into the same message (assembly.py) and read here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from equitrcoder.errors import BadResponseError
-from equitrcoder.records import JSON
 from equitrcoder.wires.arguments import MAX_CALLS, compact, read_arguments, string, text_of
 from equitrcoder.wires.openai_chat.usage import read_usage
 from equitrcoder.wires.values import StopKind, Turn, WireCall
@@ -26,6 +25,10 @@ _STOPS: dict[str, StopKind] = {
     "safety": "filtered",
     "refusal": "refusal",
 }
+
+
+_CALL_FIELDS = frozenset({"tool_calls", "function_call", "executed_tools"})
+_REASONING_FIELDS = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 
 
 class Choice(NamedTuple):
@@ -61,7 +64,7 @@ def read_turn(
     """
     message, finish = choices[0] if choices else Choice({"role": "assistant", "content": None}, None)
     text, reasoning, refusal = _texts(message)
-    calls = tuple(_calls([choice.message for choice in choices]))
+    calls = _calls(choices)
     return Turn(
         text=text,
         reasoning=reasoning,
@@ -73,11 +76,11 @@ def read_turn(
         model_answered=_word(model),
         response_id=_word(response_id),
         native=message,
-        further=tuple(choice.message for choice in choices[1:]),
+        further=tuple([choice.message for choice in choices[1:]]) if len(choices) > 1 else (),
     )
 
 
-def client_calls(message: Mapping[str, Any]) -> Iterator[CallEntry]:
+def client_calls(message: Mapping[str, Any]) -> list[CallEntry]:
     """The calls of a message that the client is to run, in order: `tool_calls`, then the legacy `function_call`.
 
     An entry without id, name and arguments is no call; nor is a `function_call` that repeats one of `tool_calls`.
@@ -85,19 +88,33 @@ def client_calls(message: Mapping[str, Any]) -> Iterator[CallEntry]:
     Raises:
         BadResponseError: An entry is no object.
     """
-    legacy = message.get("function_call")
-    seen: set[tuple[str, str]] = set()
+    found = []
     for native in _entries(message.get("tool_calls"), "tool_calls"):
         entry = _call_entry(native)
         if entry.name or entry.id or entry.arguments not in (None, ""):
-            if legacy is not None and isinstance(entry.arguments, str):
-                seen.add((entry.name, entry.arguments))
-            yield entry
+            found.append(entry)
+    legacy = message.get("function_call")
     if isinstance(legacy, dict):
         name, arguments = text_of(legacy.get("name")), legacy.get("arguments")
-        repeated = isinstance(arguments, str) and (name, arguments) in seen
+        repeated = isinstance(arguments, str) and (name, arguments) in [(call.name, call.arguments) for call in found]
         if (name or arguments not in (None, "")) and not repeated:
-            yield CallEntry(legacy, name, arguments, None, legacy=True)
+            found.append(CallEntry(legacy, name, arguments, None, legacy=True))
+    return found
+
+
+def read_client_calls(entries: Any) -> tuple[WireCall, ...]:
+    """The calls in a list of entries like those of `tool_calls`, for other wires that have one.
+
+    Raises:
+        BadResponseError: An entry is no object, or there are more than `MAX_CALLS`.
+    """
+    calls = [
+        WireCall(name=name, arguments=read_arguments(arguments), id=wire_id, index=index)
+        for index, (_, name, arguments, wire_id, _) in enumerate(client_calls({"tool_calls": entries}))
+    ]
+    if len(calls) > MAX_CALLS:
+        raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
+    return tuple(calls)
 
 
 def _call_entry(native: dict[str, Any]) -> CallEntry:
@@ -106,10 +123,15 @@ def _call_entry(native: dict[str, Any]) -> CallEntry:
         custom = native.get("custom")
         if isinstance(custom, dict):
             inner, field = custom, "input"
-    inner = inner if isinstance(inner, dict) else {}
-    wire_id = native.get("id")
-    call_id = None if wire_id is None else text_of(wire_id)
-    return CallEntry(native, text_of(inner.get("name")), inner.get(field), call_id)
+        elif not isinstance(inner, dict):
+            inner = {}
+    name, wire_id = inner.get("name"), native.get("id")
+    return CallEntry(
+        native,
+        name if isinstance(name, str) else text_of(name),
+        inner.get(field),
+        wire_id if wire_id is None or isinstance(wire_id, str) else text_of(wire_id),
+    )
 
 
 def _entries(value: Any, field: str) -> list[dict[str, Any]]:
@@ -124,23 +146,22 @@ def _entries(value: Any, field: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _calls(messages: Sequence[Mapping[str, Any]]) -> list[WireCall]:
+def _calls(choices: Sequence[Choice]) -> tuple[WireCall, ...]:
     calls: list[WireCall] = []
-    for message in messages:
-        for entry in client_calls(message):
-            arguments = _arguments(entry)
-            calls.append(WireCall(name=entry.name, arguments=arguments, id=entry.id, index=len(calls)))
+    for message, _ in choices:
+        if _CALL_FIELDS.isdisjoint(message):
+            continue
+        for native, name, arguments, wire_id, _ in client_calls(message):
+            if native.get("type") != "custom" or not isinstance(arguments, str):
+                arguments = read_arguments(
+                    arguments
+                )  # a custom tool's input is free text, also when it looks like JSON
+            calls.append(WireCall(name=name, arguments=arguments, id=wire_id, index=len(calls)))
         for native in _entries(message.get("executed_tools"), "executed_tools"):
             calls.append(_executed(native, len(calls)))
         if len(calls) > MAX_CALLS:
             raise BadResponseError(f"The answer holds more than {MAX_CALLS} tool calls.")
-    return calls
-
-
-def _arguments(entry: CallEntry) -> dict[str, JSON] | str | None:
-    if entry.native.get("type") == "custom" and isinstance(entry.arguments, str):
-        return entry.arguments  # a custom tool's input is free text, also when it looks like JSON
-    return read_arguments(entry.arguments)
+    return tuple(calls)
 
 
 def _executed(native: Mapping[str, Any], index: int) -> WireCall:
@@ -163,9 +184,10 @@ def _executed(native: Mapping[str, Any], index: int) -> WireCall:
 
 
 def _texts(message: Mapping[str, Any]) -> tuple[str, str, str]:
-    text, thinking, refused = read_content(message.get("content"))
-    reasoning = string(message.get("reasoning_content")) or string(message.get("reasoning")) or thinking
-    reasoning = reasoning or _details_text(message.get("reasoning_details"))
+    text, reasoning, refused = read_content(message.get("content"))
+    if not _REASONING_FIELDS.isdisjoint(message):
+        told = string(message.get("reasoning_content")) or string(message.get("reasoning"))
+        reasoning = told or reasoning or _details_text(message.get("reasoning_details"))
     return text, reasoning, string(message.get("refusal")) or refused
 
 
@@ -178,8 +200,10 @@ def read_content(content: Any) -> tuple[str, str, str]:
         >>> read_content([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hi"}])
         ('Hi', 'Hm.', '')
     """
-    if content is None or isinstance(content, str):
-        return content or "", "", ""
+    if isinstance(content, str):
+        return content, "", ""
+    if content is None:
+        return "", "", ""
     if not isinstance(content, list):
         return compact(content), "", ""
     texts: tuple[list[str], list[str], list[str]] = ([], [], [])

@@ -29,8 +29,6 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     """
     if not isinstance(usage, dict):
         return Usage()
-    prompt = _details(usage, "prompt_tokens_details", "input_tokens_details")
-    completion = _details(usage, "completion_tokens_details", "output_tokens_details")
     inputs, outputs = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
     cached = written = reasoning = None
     if not _OTHER_SPELLINGS.isdisjoint(usage):
@@ -41,8 +39,13 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
         )
         written = _first(usage, "cache_write_tokens", "cache_creation_input_tokens")
         reasoning = _first(usage, "reasoning_tokens")
-    cached = _first(prompt, "cached_tokens", otherwise=cached)
-    reasoning = _first(completion, "reasoning_tokens", otherwise=reasoning)
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    if details and isinstance(details, dict):
+        cached = _first(details, "cached_tokens", otherwise=cached)
+        written = _first(details, "cache_write_tokens", "cache_creation_tokens", otherwise=written)
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    if details and isinstance(details, dict):
+        reasoning = _first(details, "reasoning_tokens", otherwise=reasoning)
     if reasoning and None not in (inputs, outputs):
         outputs = _with_reasoning(inputs or 0, outputs or 0, reasoning, _first(usage, "total_tokens"))
     if cached and inputs is not None and cached > inputs:
@@ -50,7 +53,7 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
     return Usage(
         input_tokens=inputs,
         cached_read_tokens=cached,
-        cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens", otherwise=written),
+        cache_write_tokens=written,
         output_tokens=outputs,
         reasoning_tokens=reasoning,
     )
@@ -58,14 +61,6 @@ def read_usage(usage: Mapping[str, Any] | None) -> Usage:
 
 def _with_reasoning(inputs: int, outputs: int, reasoning: int, total: int | None) -> int:
     return outputs + reasoning if total == inputs + outputs + reasoning else outputs
-
-
-def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, dict):
-            return value
-    return {}
 
 
 def _first(numbers: Mapping[str, Any], *names: str, otherwise: int | None = None) -> int | None:

@@ -140,6 +140,7 @@ class CallRunner:
         self, call: RecordedCall, wire_id: str, result: ToolResult, *, duration_ms: float | None, approval: Approval
     ) -> ResultForModel:
         """Close a call and say what the model is told; the ledger holds the same text, also a warning about a loop."""
+        self.guard.settled(denied=result.outcome == "denied")
         if result.outcome != "success":
             times = self.guard.failed(call.call.name, call.call.arguments)
             if times >= LoopGuard.WARN_AT:
@@ -224,14 +225,29 @@ class LoopGuard:
 
     WARN_AT = 3
     STOP_AT = 5
+    STOP_DENIED_AT = 8
+    """Answers in a row of which every call was denied."""
 
     def __init__(self) -> None:
         self._before: dict[str, int] = {}
         self._now: dict[str, int] = {}
+        self._denied = 0
+        self._all_denied = False
 
     def next_answer(self) -> None:
         """Begin with the calls of another answer."""
         self._before, self._now = self._now, {}
+        self._denied = self._denied + 1 if self._all_denied else 0
+        self._all_denied = True
+
+    def settled(self, *, denied: bool) -> None:
+        """Note how a call of this answer ended."""
+        self._all_denied = self._all_denied and denied
+
+    @property
+    def only_denied(self) -> bool:
+        """Whether nothing but denied calls came for as long as is bearable."""
+        return self._all_denied and self._denied + 1 >= self.STOP_DENIED_AT
 
     def failed(self, name: str, arguments: JSON) -> int:
         """Count a failed call; return in how many answers in a row the same call has failed."""

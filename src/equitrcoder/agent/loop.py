@@ -234,6 +234,12 @@ class AgentRun:
             )
 
     def _check_not_stuck(self) -> None:
+        if self._parts.runner.guard.only_denied:
+            raise StepLimitReached(
+                f"Every call of {self._parts.runner.guard.STOP_DENIED_AT} answers in a row was denied. Work is kept.",
+                hint="look at why with: equitrcoder show last; then change the rules (docs/approvals.md) or the task",
+                code="E206",
+            )
         if self._parts.runner.guard.stuck:
             raise StepLimitReached(
                 f"The model repeated the same failing call {self._parts.runner.guard.STOP_AT} times. Work is kept.",

@@ -34,7 +34,9 @@ from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RunRecorder
+    from equitrcoder.mcp.tools import AcceptTools
     from equitrcoder.pricing import Price
+    from equitrcoder.rules.judging import Rules
 
     from .resuming import Before
 
@@ -47,6 +49,8 @@ class SessionOptions:
     """Whether there is a person at a terminal: the approval mode defaults to `ask`."""
     sink: EventSink | None = None
     approver: Approver | None = None
+    accept_tools: AcceptTools | None = None
+    """Asks about tools of MCP servers that are not what was accepted; None: those are left out."""
     on_notice: Callable[[str], None] | None = None
     """Told one line at a time what a person should know: an alias, a default that was taken, trouble of the ledger."""
     middleware: Sequence[ModelMiddleware] = ()
@@ -187,6 +191,7 @@ class Session:
         """
         if not task.strip():
             raise UsageError("The task is empty.", hint='say what to do: equitrcoder run "make the failing test pass"')
+        await self._add_mcp_tools()
         told = mend(self._conversation)
         try:
             return await self._run(_Beginning(task=task, words=task, told=told), check)
@@ -202,6 +207,7 @@ class Session:
         Raises:
             RunStopped, ProviderError, LedgerError: See `AgentRun.execute`.
         """
+        await self._add_mcp_tools()
         self._take_over(before)
         beginning = _Beginning(
             task=before.task,
@@ -217,6 +223,10 @@ class Session:
         except EquitrError as error:
             self.redactor.clean(error)
             raise
+
+    async def _add_mcp_tools(self) -> None:
+        if self.settings.mcp_servers and self.choice.provider.takes_tools:
+            await self._around.add_mcp_tools(self._options.accept_tools)
 
     def _take_over(self, before: Before) -> None:
         """Make the conversation before this session's; what it cost counts against the budget."""
@@ -407,11 +417,20 @@ class Session:
             tools=self.choice.provider.takes_tools,
         )
 
+    def _rules(self) -> Rules | None:
+        if not self.settings.rules:
+            return None
+        from equitrcoder.rules.judging import Rules
+
+        return Rules(self.settings.rules, str(self.repo))
+
     def _parts(
         self, recorder: RunRecorder, result: RunResult, events: RunEvents, check: str | None, *, goes_on: bool
     ) -> RunParts:
         toolbox = self._around.toolbox
-        approvals = Approvals(self.approve, self._options.approver, preview=toolbox.preview, events=events)
+        approvals = Approvals(
+            self.approve, self._options.approver, preview=toolbox.preview, events=events, rules=self._rules()
+        )
         return RunParts(
             choice=self.choice,
             client=self._client,

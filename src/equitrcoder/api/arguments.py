@@ -33,6 +33,7 @@ class Face(SessionRecords):
         tool_log_file: str | os.PathLike[str] = DEFAULT_LOG_FILE,
         *,
         approve: Literal["ask", "edits", "all", "deny"] | ApproveFunction | None = None,
+        rules: Sequence[Mapping[str, str]] | None = None,
         trust: bool = False,
         api_key: str | None = None,
         base_url: str | None = None,
@@ -69,6 +70,8 @@ class Face(SessionRecords):
                 (`all`), or refuse what would ask (`deny`). Or a function, sync or async, that is asked: it takes an
                 `ApprovalRequest` and returns True, False or an `ApprovalAnswer`. None: as the settings say, else `all`
                 if a sandbox stands, else `edits`.
+            rules: What is allowed, asked about or denied whatever `approve` says, added to those of the settings, such
+                as [{"allow": "run_command pytest *"}, {"deny": "run_command git push"}] (docs/approvals.md).
             trust: Trust this folder's own `equitrcoder.yaml`, now and later.
             api_key: Key of the model's provider; comes before its environment variable.
             base_url: Address to use in place of the provider's.
@@ -101,6 +104,7 @@ class Face(SessionRecords):
                 log_tool_calls=log_tool_calls or None,
                 tool_log_file=None if tool_log_file == DEFAULT_LOG_FILE else os.fspath(tool_log_file),
                 approve=approve if isinstance(approve, str) else None if approve is None else "ask",
+                rules=_joined(settings, rules),
                 allow_unpriced=allow_unpriced,
                 max_turns=max_turns,
                 max_time_s=max_time_s,
@@ -127,6 +131,11 @@ class Face(SessionRecords):
 
 def _given(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _joined(settings: Mapping[str, Any] | None, rules: Sequence[Mapping[str, str]] | None) -> list[Any] | None:
+    """Rules of both arguments: one does not take the other's away."""
+    return None if rules is None else [*((settings or {}).get("rules") or ()), *rules]
 
 
 def _provider_of(model: str | None) -> str | None:

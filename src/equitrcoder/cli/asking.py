@@ -5,25 +5,43 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from equitrcoder import jsontext
 from equitrcoder.agent.approvals import ApprovalAnswer, ApprovalRequest
-from equitrcoder.cli.text import safe
+from equitrcoder.cli.text import one_line, safe
 
-CHOICES = "[y] once  [d] show it whole  [n] no, and why: "
+CHOICES = "[y] once  [a] always, exactly this  [d] show it whole  [n] no, and why: "
 PREVIEW_LINES = 20
 
 
-async def ask_at_terminal(request: ApprovalRequest) -> ApprovalAnswer:
-    """Show what a call would do and wait for the person's answer."""
-    _show(request.preview, PREVIEW_LINES)
-    while True:
-        answer = (await _line(f"{request.tool_name} {safe(request.shown_subject)}\n{CHOICES}")).strip()
-        if answer in ("y", "yes"):
-            return ApprovalAnswer(granted=True)
-        if answer == "d":
-            _show(request.preview, None)
-        elif answer[:1] == "n":
-            why = answer.removeprefix("no").removeprefix("n").strip(" ,:")
-            return ApprovalAnswer(granted=False, reason=why or (await _line("why? ")).strip())
+class AskAtTerminal:
+    """Shows what a call would do and waits for the person's answer; "always" holds until the process ends."""
+
+    def __init__(self) -> None:
+        self._always: set[tuple[str, bytes]] = set()
+
+    async def __call__(self, request: ApprovalRequest) -> ApprovalAnswer:
+        same = (request.tool_name, jsontext.dumps(request.arguments))
+        if same in self._always:
+            return ApprovalAnswer(granted=True, reason="always, exactly this")
+        _show(request.preview, PREVIEW_LINES)
+        question = f"{request.tool_name} {safe(request.shown_subject)}\n{because(request)}{CHOICES}"
+        while True:
+            said = (await _line(question)).strip()
+            if said in ("y", "yes"):
+                return ApprovalAnswer(granted=True)
+            if said in ("a", "always"):
+                self._always.add(same)
+                return ApprovalAnswer(granted=True, reason="always, exactly this")
+            if said == "d":
+                _show(request.preview, None)
+            elif said[:1] == "n":
+                why = said.removeprefix("no").removeprefix("n").strip(" ,:")
+                return ApprovalAnswer(granted=False, reason=why or (await _line("why? ")).strip())
+
+
+def because(request: ApprovalRequest) -> str:
+    """The line that says why it asks; "" when nothing is known."""
+    return f"asked because: {one_line(request.why, 200)}\n" if request.why else ""
 
 
 def _show(preview: str, limit: int | None) -> None:

@@ -20,6 +20,21 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--max-time", "max_time_s"), {"type": click.FloatRange(min=0, min_open=True), "help": "Most seconds."}),
     (("--check",), {"help": "A command that must pass in the end; else exit code 1."}),
     (("--approve",), {"type": click.Choice(["ask", "edits", "all", "deny"]), "help": "What needs approval."}),
+    *(
+        (
+            (f"--{verdict}", f"rules_{verdict}"),
+            {
+                "multiple": True,
+                "metavar": "RULE",
+                "help": f"A rule: {says}, such as '{example}'. May be given several times (docs/approvals.md).",
+            },
+        )
+        for verdict, says, example in (
+            ("allow", "what needs no approval", "run_command pytest *"),
+            ("ask", "what asks in any case", "write_file migrations/**"),
+            ("deny", "what is never done", "run_command git push"),
+        )
+    ),
     (("--sandbox",), {"type": click.Choice(["auto", "required", "off"]), "help": "Walls around commands (auto)."}),
     (("--network/--no-network",), {"default": None, "help": "Whether commands may reach the network (no)."}),
     (("--stream/--no-stream",), {"default": None, "help": "Whether answers are streamed (yes)."}),
@@ -53,4 +68,6 @@ def settings_options(command: Command) -> Command:
 
 def take_settings(flags: dict[str, Any]) -> dict[str, Any]:
     """The settings that were given as options, by the settings' names; `model`, which is none, must be taken out."""
-    return {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
+    rules = [(verdict, rule) for verdict in ("deny", "ask", "allow") for rule in given.pop(f"rules_{verdict}", ())]
+    return {**given, **({"rules": rules} if rules else {})}

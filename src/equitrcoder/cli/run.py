@@ -108,6 +108,6 @@ def approver(as_json: bool) -> Any:
     """A person to ask; None without a terminal: then nothing prompts."""
     if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    from equitrcoder.cli.asking import ask_at_terminal
+    from equitrcoder.cli.asking import AskAtTerminal
 
-    return ask_at_terminal
+    return AskAtTerminal()

@@ -90,6 +90,12 @@ def _mcp_servers(value: Any) -> Any:
     return check_mcp_servers(value)
 
 
+def _rules(value: Any) -> Any:
+    from equitrcoder.settings.rows import check_rules
+
+    return check_rules(value)
+
+
 def _prices(value: Any) -> Any:
     from equitrcoder.settings.rows import check_prices
 
@@ -116,6 +122,7 @@ KEYS: dict[str, Kind] = {
     "prices": Kind('prices by "provider/model"', _prices, None),
     "mcp_servers": Kind("servers by name", _mcp_servers, None),
     "approve": _choice("ask", "edits", "all", "deny"),
+    "rules": Kind("a list of rules, such as - deny: run_command git push", _rules, None),
     "sandbox": _choice("auto", "required", "off"),
     "network": SWITCH,
     "env_passthrough": Kind("names of variables", listed("a list of names of variables", variable_name), _split(",")),

@@ -21,6 +21,7 @@ FLAG_NAMES = {
     "ai_base_url": "--base-url",
     "use_multi_agent": "--multi-agent",
     "max_time_s": "--max-time",
+    "rules": "--allow, --ask and --deny",
 }
 """Flags that are not called like their key."""
 

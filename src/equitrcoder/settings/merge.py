@@ -39,6 +39,7 @@ TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "network": _lower,  # False is lower than True
     "allow_unpriced": _lower,
     "approve": _ranked("all", "edits", "ask", "deny", unset="ask"),
+    "rules": lambda new, current: all(verdict != "allow" for verdict, _ in new),
     "sandbox": _ranked("off", "auto", "required"),
     "durability": _ranked("process", "full"),
     "content": _keeps_less,
@@ -65,8 +66,8 @@ def merge(
     """Lay the layers over the defaults; the later one wins: user, repository, environment, given.
 
     Of a repository that is not trusted only what tightens is taken (`TIGHTER`); one warning names what was left out.
-    Rows of `providers` and `prices`, and the two of `content`, are joined by name; every other value replaces the one
-    before as a whole.
+    Rows of `providers` and `prices`, and the two of `content`, are joined by name, `rules` are put one after another;
+    every other value replaces the one before as a whole.
     """
     merged: Layer = {}
     _apply(merged, user)
@@ -89,6 +90,9 @@ def _apply(merged: Layer, layer: Layer) -> None:
         if isinstance(value, dict):
             before, told = merged.get(key, ({}, ""))
             merged[key] = (MappingProxyType(_joined(key, before, value)), f"{told}, {origin}" if told else origin)
+        elif key == "rules" and key in merged:
+            before, told = merged[key]
+            merged[key] = ((*before, *value), f"{told}, {origin}")
         else:
             merged[key] = (value, origin)
 

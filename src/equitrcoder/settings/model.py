@@ -67,6 +67,8 @@ class Settings(_Frozen):
     """MCP servers by name; in files also `mcpServers`. Docs: docs/mcp.md."""
     approve: Approve | None = None
     """None: `policy.default_mode` decides."""
+    rules: tuple[tuple[str, str], ...] = ()
+    """What is allowed, asked about or denied whatever `approve` says: ("deny", "run_command git push") and the like."""
     sandbox: SandboxSetting = "auto"
     network: bool = False
     """Whether commands in the sandbox may reach the network."""

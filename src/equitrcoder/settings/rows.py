@@ -121,6 +121,33 @@ check_providers = _rows("rows by name", _row("a provider's row", PROVIDER_FIELDS
 check_prices = _rows('prices by "provider/model"', _row("a price", PRICE_FIELDS, ("input", "output")), _priced_model)
 
 
+def check_rules(value: Any) -> tuple[tuple[str, str], ...]:
+    """Rules as pairs of verdict and text; each is given as such a pair, or as {verdict: text}.
+
+    Example:
+        >>> check_rules([{"deny": "run_command git push"}])
+        (('deny', 'run_command git push'),)
+    """
+    if not isinstance(value, list | tuple):
+        raise Mismatch("a list of rules, such as - deny: run_command git push", value)
+    return tuple(inside(_rule, one, (at,)) for at, one in enumerate(value))
+
+
+def _rule(value: Any) -> tuple[str, str]:
+    from equitrcoder.rules.written import VERDICTS, Rule
+
+    if isinstance(value, Mapping) and len(value) == 1:
+        value = next(iter(value.items()))
+    if not isinstance(value, list | tuple) or len(value) != 2 or value[0] not in VERDICTS:
+        raise Mismatch("allow, ask or deny, then a tool and a pattern, such as - deny: run_command git push", value)
+    text = line(value[1])
+    try:
+        Rule(value[0], text)
+    except ValueError as error:
+        raise Mismatch(str(error), text) from None
+    return value[0], text
+
+
 def holds_credential(values: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Where among checked values a secret stands: the key or a header of a row; None when there is none.
 

@@ -33,6 +33,8 @@ def _value(key: str, value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if key == "rules":
+        return ", ".join(shown(f"{verdict}: {text}") for verdict, text in value) or "not set"
     if key == "content":
         rows = {"": value, **value.get("tools", {})}
         return ", ".join(

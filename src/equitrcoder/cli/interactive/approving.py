@@ -8,7 +8,9 @@ import re
 import sys
 from contextlib import suppress
 
+from equitrcoder import jsontext
 from equitrcoder.agent.approvals import ApprovalAnswer, ApprovalRequest
+from equitrcoder.cli.asking import because
 from equitrcoder.cli.interactive.editing import EDITED, ON_THE_LINE, edit_in_editor
 from equitrcoder.cli.interactive.lines import EndOfLines, Interrupted, Lines
 from equitrcoder.cli.interactive.stops import Stops
@@ -56,7 +58,7 @@ class Asking:
     async def _ask(self, request: ApprovalRequest, key: str, reads: str) -> ApprovalAnswer:
         self._view.ring()
         _show(request.preview, PREVIEW_LINES)
-        _write(f"{request.tool_name} {one_line(request.shown_subject, 200)}\n")
+        _write(f"{request.tool_name} {one_line(request.shown_subject, 200)}\n{because(request)}")
         edit = EDIT if request.tool_name in EDITED else ""
         while True:
             said = (await self._line(CHOICES.format(pattern=reads, edit=edit))).strip()
@@ -106,7 +108,8 @@ def pattern(request: ApprovalRequest) -> tuple[str, str]:
     """What "always" stands for: a key that later calls of the same kind share, and words for a person.
 
     A file: the same tool on the same path. A command: its first word, unless it holds anything that the shell acts on
-    or starts something that can run anything; then the very same command. A commit: any.
+    or starts something that can run anything; then the very same command. A commit: any. What a rule
+    asks about: the very same call.
 
     Example:
         >>> asked = dict(call_uid="", arguments={}, effect="command", preview="")
@@ -117,6 +120,8 @@ def pattern(request: ApprovalRequest) -> tuple[str, str]:
         exactly this
     """
     tool, subject = request.tool_name, request.subject
+    if request.rule:  # what a rule asks about is not answered for others that are like it
+        return f"{tool}\0={jsontext.dumps(request.arguments).decode()}", "exactly this"
     if tool == "git_commit":
         return f"{tool}\0", "any commit"
     if request.effect != "command":

@@ -24,7 +24,7 @@ ROUNDS = 5
 CALLS = 5_000
 BURST = 500
 PAUSE_S = 0.4
-"""Calls come in bursts with pauses, in which the index thread works, as it does while a model thinks."""
+"""Calls come in bursts with pauses, as they do while a model thinks; the index thread works then. So does the floor."""
 CALLS_PER_ANSWER = 10
 LENGTHS = {"sk-ant-api03-": 95, "sk-proj-": 156, "gsk_": 52, "AIza": 35, "ghp_": 36}
 """Keys as providers make them: prefix and the length of the rest."""
@@ -47,7 +47,7 @@ def measure(folder: Path, *, rounds: int = ROUNDS, calls: int = CALLS) -> dict[s
     floors: list[tuple[float, float]] = []
     ours: list[tuple[float, float]] = []
     for number in range(rounds):
-        floors.append(_round(repeat(_floor(folder / f"floor{number}.jsonl"), calls)))
+        floors.append(_round(_in_bursts(repeat(_floor(folder / f"floor{number}.jsonl"), calls))))
         ours.append(_record_round(folder / f"state{number}", calls))
     p50 = statistics.median(floor[0] for floor in floors)
     return {
@@ -75,6 +75,13 @@ def _round(steps: Iterable[Callable[[int], None]]) -> tuple[float, float]:
     return statistics.median(taken) / 1000, (time.process_time_ns() - cpu_began) / len(taken) / 1000
 
 
+def _in_bursts(steps: Iterable[Callable[[int], None]]) -> Iterator[Callable[[int], None]]:
+    for number, step in enumerate(steps):
+        if number % BURST == 0:
+            time.sleep(PAUSE_S)
+        yield step
+
+
 def _record_round(state_dir: Path, calls: int) -> tuple[float, float]:
     with Ledger(state_dir) as ledger:  # makes the folder and the index: a cost of the first run, not of a call
         _started(ledger).finish(status="completed")
@@ -82,7 +89,7 @@ def _record_round(state_dir: Path, calls: int) -> tuple[float, float]:
     with Ledger(state_dir, redactor=Redactor(SECRETS)) as ledger:
         run = _started(ledger)
         cpu_began = time.process_time_ns()
-        p50, _ = _round(answers.steps(run))
+        p50, _ = _round(_in_bursts(answers.steps(run)))
         run.finish(status="completed")
     # What the index costs stands in here: `close` waits for it.
     cpu_ns = time.process_time_ns() - cpu_began - answers.cpu_ns
@@ -106,8 +113,6 @@ class _Answers:
         """One step per call."""
         recorded: tuple[RecordedCall, ...] = ()
         for number in range(self._calls):
-            if number % BURST == 0:
-                time.sleep(PAUSE_S)
             if number % CALLS_PER_ANSWER == 0:
                 recorded = self._answer(run, number)
             yield partial(_record, run, recorded[number % CALLS_PER_ANSWER])

@@ -29,13 +29,13 @@ def compose(redactor: Redactor, fields: dict[str, Any], long: Mapping[str, Any])
         long: Fields from outside. Of `result`, size and hash are filled in where they are None; in `native`, what only
             the provider reads stays as it is.
     """
-    given = fields.get("result_bytes"), fields.get("result_sha256")
+    given = (fields["result_bytes"], fields["result_sha256"]) if "result" in long else (None, None)
     try:
         encoded = _put_long(fields, long) if long else None
         body = orjson.dumps(fields)
     except (TypeError, UnicodeEncodeError):  # numbers or texts that orjson cannot write
         return _compose_carefully(redactor, fields, long, given)
-    if redactor.suspects(body):
+    if redactor.finder.suspects(body):  # see Redactor.suspects
         return _compose_carefully(redactor, fields, long, given)
     if encoded:
         fields.update(encoded)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from equitrcoder.ledger.redaction_formats import Format, formats
@@ -59,7 +59,7 @@ class Finder:
     def __init__(self, known: Mapping[str, str]) -> None:
         self._known = known
         self._guard = threading.Lock()
-        self._engines: list[_Engine] = []
+        self._engine: _Engine | None = None
 
     def spans(self, raw: bytes) -> list[Span]:
         """The secrets of a text, in order, none within another."""
@@ -67,32 +67,24 @@ class Finder:
 
     def suspects(self, raw: bytes) -> bool:
         """Whether there is a secret."""
-        for engine in self._engines or self._ready():
-            for looks, end in engine.hits(raw):
-                for look in looks:
-                    if look(raw, end) is not None:
-                        return True
+        for looks, end in (self._engine or self._ready()).hits(raw):
+            for look in looks:
+                if look(raw, end) is not None:
+                    return True
         return False
 
     def hits(self, raw: bytes) -> list[tuple[list[_Look], int]]:
-        """What the engines find: how to look there, and where it ended."""
-        return [hit for engine in self._engines or self._ready() for hit in engine.hits(raw)]
+        """What the engine finds: how to look there, and where it ended."""
+        return (self._engine or self._ready()).hits(raw)
 
-    def _ready(self) -> list[_Engine]:
+    def _ready(self) -> _Engine:
         with self._guard:
-            self._engines = self._engines or self._made()
-        return self._engines
+            self._engine = self._engine or _engine(tuple(self._known.items()))
+        return self._engine
 
     def _found(self, raw: bytes) -> list[Span]:
         hits = self.hits(raw)
         return [span for looks, end in hits for look in looks if (span := look(raw, end))] if hits else []
-
-    def _made(self) -> list[_Engine]:
-        known = _Expressions()
-        for value, name in self._known.items():
-            for form in forms(value):
-                known.add(form[:_NEEDLE_BYTES], _known_look(form, f"[redacted:{name}]"))
-        return [*([known.engine()] if self._known else []), _rule_engine()]
 
     def known_forms(self) -> list[bytes]:
         """The known values in all their forms."""
@@ -118,10 +110,13 @@ def merged(spans: list[Span]) -> list[Span]:
     return result
 
 
-@cache
-def _rule_engine() -> _Engine:
-    """What finds the key formats, and secrets by what stands beside them: the same for everybody, made once."""
+@lru_cache(maxsize=8)
+def _engine(known: tuple[tuple[str, str], ...]) -> _Engine:
+    """What finds known values, the key formats, and secrets by what stands beside them, all in one pass."""
     literals = _Expressions()
+    for value, name in known:
+        for form in forms(value):
+            literals.add(form[:_NEEDLE_BYTES], _known_look(form, f"[redacted:{name}]"))
     for format_ in formats():
         for literal in format_.needle.literals:
             literals.add(literal.encode(), _format_look(format_, len(literal)))

@@ -49,6 +49,29 @@ class EquitrAPI(Face):
         """
         return await self._chats.chat(message)
 
+    async def resume(self, run: str, message: str | None = None, *, anyway: bool = False) -> RunResult:
+        """Go on where a run ended: after a kill, a limit, the budget, an error. Further chats go on from there.
+
+        The first thing to do with an object, which takes over that run's session (`session_id`), repository and model
+        where none were given. The conversation is as the journals have it. No call that ended is carried out again; of
+        one that was running the model is told that its outcome is unknown. What was spent counts against the budget.
+
+        Args:
+            run: Its id, a tail of it that no other has, or "last". If something has gone on with it already, the newest
+                run of its session is gone on with.
+            message: What the model is told now. None: it goes on with the task; a run that is done needs one.
+            anyway: Go on although the ledger does not keep all that the model was told; it is told what is not kept.
+
+        Returns:
+            The result of the new run, as of `chat`.
+
+        Raises:
+            UsageError: The run lives, is done, or cannot go on as it was; or this object has chatted already.
+            LedgerError: There is no such run, or its journal is gone.
+            RunStopped, ProviderError, ConfigError: As `chat`.
+        """
+        return await self._chats.resume(run, message, anyway=anyway, began=self._take_session)
+
     async def close(self) -> None:
         """End what was opened. Waits for a chat that is going on; may be called again.
 

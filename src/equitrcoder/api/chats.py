@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from equitrcoder.errors import EquitrError, LedgerError, ProviderError, RunStopped, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from equitrcoder.agent.result import RunResult
+    from equitrcoder.agent.resuming import Before
     from equitrcoder.agent.session import Session
     from equitrcoder.api.opening import Opening
 
@@ -22,6 +25,7 @@ class Chats:
 
     def __init__(self, opening: Opening) -> None:
         self.closed = False
+        self._used = False
         self._opening = opening
         self._session: Session | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -43,15 +47,45 @@ class Chats:
             )
         async with self._one_at_a_time:
             session = await self.open()
-            try:
-                with _own_words():
-                    result = await session.run(message, check=session.settings.check)
-            except (RunStopped, ProviderError) as error:
-                if error.result is not None:
-                    self._complete(error.result)
-                raise
-            self._complete(result)
-            return result
+            return await self._result_of(session.run(message, check=session.settings.check))
+
+    async def resume(self, run: str, message: str | None, *, anyway: bool, began: Callable[[str], None]) -> RunResult:
+        """See `EquitrAPI.resume`; `began` is told the session's id before the run begins."""
+        from equitrcoder.agent.resuming import go_back
+
+        if message is not None and not message.strip():
+            raise UsageError("The message is empty.", hint='leave it out, or: resume("last", "and now the tests")')
+        async with self._one_at_a_time:
+            if self.closed or self._used:
+                what = "is closed" if self.closed else "holds another conversation"
+                raise UsageError(f"This API object {what}.", hint="resume with a new one")
+            with _own_words():
+                before = go_back(self._opening.state_dir(), run, message, anyway=anyway)
+            with before:
+                session = await self._open_again(before)
+                began(before.session_id)
+                return await self._result_of(session.resume(before, check=session.settings.check))
+
+    async def _open_again(self, before: Before) -> Session:
+        """Open the session that goes on, in place of one that nothing was said in."""
+        if self._session is not None:
+            await self._session.aclose()
+            self._session = None
+        with _own_words():
+            self._session = self._opening.open(before)
+        return self._session
+
+    async def _result_of(self, run: Awaitable[RunResult]) -> RunResult:
+        self._used = True
+        try:
+            with _own_words():
+                result = await run
+        except (RunStopped, ProviderError) as error:
+            if error.result is not None:
+                self._complete(error.result)
+            raise
+        self._complete(result)
+        return result
 
     def _complete(self, result: RunResult) -> None:
         """Put into a result what the ledger says of its run. An index that fails takes no result away."""

@@ -14,6 +14,7 @@ from equitrcoder.records import new_ulid
 if TYPE_CHECKING:
     from equitrcoder.agent.events import EventSink
     from equitrcoder.agent.middleware import ModelMiddleware
+    from equitrcoder.agent.resuming import Before
     from equitrcoder.agent.session import Session
     from equitrcoder.api.approving import ApproveFunction
 
@@ -54,15 +55,17 @@ class Opening:
 
         return self._state_dir or state_dir(os.environ)
 
-    def open(self) -> Session:
-        """Open the session. Raises EquitrError."""
+    def open(self, before: Before | None = None) -> Session:
+        """Open the session; one that goes on with `before` in its repository, with its model. Raises EquitrError."""
         from equitrcoder.agent.session import Session, SessionOptions
         from equitrcoder.agent.startup import settings_for
         from equitrcoder.api.approving import approver
 
         environ = dict(os.environ)
         self._state_dir = self.state_dir()
-        repo = _folder(self._repo_path)
+        elsewhere = None if os.fspath(self._repo_path) == "." else _folder(self._repo_path)
+        repo = (elsewhere or _folder(".")) if before is None else before.folder(elsewhere)
+        flags = self._flags if before is None else {**before.flags, **self._flags}
         options = SessionOptions(
             sink=None if self._on_event is None else notices.guarded(self._on_event),
             approver=None if self._approve is None else approver(self._approve),
@@ -70,8 +73,9 @@ class Opening:
             middleware=self._middleware,
             session_id=self.session_id,
         )
-        settings = settings_for(repo, environ, self._flags, trust=self._trust, source="argument")
-        return Session(repo, settings, environ, options=options)
+        settings = settings_for(repo, environ, flags, trust=self._trust, source="argument")
+        model = None if before is None or "ai_model" in flags else before.model
+        return Session(repo, settings, environ, model=model, options=options)
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

@@ -31,6 +31,10 @@ class SessionRecords:
         self.session_id = session_id
         self._state_dir = state_dir
 
+    def _take_session(self, session_id: str) -> None:
+        """Answer for another session from now on."""
+        self.session_id = session_id
+
     def get_tool_call_stats(self, *, since: datetime | None = None) -> Stats:
         """Count the tool calls of this session.
 

@@ -52,6 +52,10 @@ class SyncEquitrAPI(Face):
     def chat(self, message: str) -> RunResult:
         return self._in_loop().run(self._chats.chat, message)
 
+    @_documented_as(EquitrAPI.resume)
+    def resume(self, run: str, message: str | None = None, *, anyway: bool = False) -> RunResult:
+        return self._in_loop().run(lambda: self._chats.resume(run, message, anyway=anyway, began=self._take_session))
+
     @_documented_as(EquitrAPI.close)
     def close(self) -> None:
         portal = self._portal

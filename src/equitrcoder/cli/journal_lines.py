@@ -29,6 +29,8 @@ class JournalLines:
         self._running: dict[str, datetime] = {}
         self._started_at: str | None = None
         self._last_text = ""
+        self.status = "running"
+        """How the run ended, once it has."""
         self._totals: dict[str, int] = dict.fromkeys(("calls", "failed_calls", "turns", "cost_nanousd"), 0)
         self._totals |= {"unpriced_turns": 0, "input_tokens": 0, "cached_tokens": 0, "output_tokens": 0}
 
@@ -124,6 +126,7 @@ class JournalLines:
 
     def _run_finished(self, event: Mapping[str, Any]) -> Iterator[str]:
         error = event.get("error")
+        self.status = str(event.get("status"))
         yield f"{event.get('status')}" + (f": {one_line(str(error))}" if error else "")
         response = str(event.get("response") or "").strip()
         if response and response != self._last_text:

@@ -126,7 +126,7 @@ class RunView:
         self._say(text.summary(self._finished["totals"], None if self._check is None else self._check["passed"]))
         if self._verbose:
             self._say(self._seed_lines())
-        self._say(f"show: equitrcoder show {text.short_id(self.run_id)}")
+        self._say(text.what_next(self.run_id, self._finished["status"]))
         return int(self._finished["exit_code"])
 
     def _seed_lines(self) -> str:

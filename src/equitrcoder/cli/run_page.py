@@ -38,10 +38,13 @@ def run_page(reader: Reader, which: str, *, verbose: bool = False) -> Iterator[s
     calls = list(reader.calls(CallQuery(run=run.run_id), full=verbose))
     turns = reader.turns(run.run_id)
     journal = _Journal(reader, run)
-    yield from _head(run, journal)
+    followers = [each.run_id for each in reader.runs(session=run.session_id) if each.previous_run_id == run.run_id]
+    yield from _head(run, journal, followers)
     yield ""
     yield from _steps(turns, calls, journal, verbose=verbose)
     yield from _end(run, turns, journal)
+    if run.status not in ("completed", "running") and not followers and run.parent_run_id is None:
+        yield f"go on: equitrcoder resume {text.short_id(run.run_id)}"
     yield ""
     yield from text.safe(_seed_lines(run, calls, journal)).splitlines()
 
@@ -74,7 +77,7 @@ class _Journal:
             self.check = str(event.get("text"))
 
 
-def _head(run: Run, journal: _Journal) -> Iterator[str]:
+def _head(run: Run, journal: _Journal, followers: Sequence[str]) -> Iterator[str]:
     took = duration_ms(run)
     when = local_to_the_second(run.started_at) + (f", {text.duration(took)}" if took is not None else "")
     model = run.model_requested
@@ -94,6 +97,7 @@ def _head(run: Run, journal: _Journal) -> Iterator[str]:
         "session": run.session_id,
         "worker of": run.parent_run_id,
         "after": run.previous_run_id,
+        "then": "\n".join(followers),
         "no journal": journal.problem,
     }
     for name, value in facts.items():

@@ -124,7 +124,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         f"{run.steps_taken:,}",
         cost(run),
         text.duration(duration_ms(run)),
-        run.task,
+        f"(after {text.short_id(run.previous_run_id)}) {run.task}" if run.previous_run_id else run.task,
     )
 
 

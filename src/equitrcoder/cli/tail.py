@@ -85,7 +85,7 @@ def _watch(state_dir: Path, run: Run, *, lines: int | None, wait: bool, as_json:
         _print(batches, lambda events: events, print_json_lines, lines)
         return
     from equitrcoder.cli.journal_lines import JournalLines
-    from equitrcoder.cli.text import short_id
+    from equitrcoder.cli.text import what_next
     from equitrcoder.records import utc_now
 
     shaped = JournalLines(run.run_id)
@@ -95,7 +95,7 @@ def _watch(state_dir: Path, run: Run, *, lines: int | None, wait: bool, as_json:
         return said or list(shaped.running(utc_now()))
 
     _print(batches, shape, print_lines, LINES if lines is None else lines)
-    tell(f"show: equitrcoder show {short_id(run.run_id)}")
+    tell(what_next(run.run_id, shaped.status))
 
 
 def _print(

@@ -104,6 +104,17 @@ def size(number: int) -> str:
     return f"{amount:.1f} {name}" if amount < 9.95 else f"{amount:,.0f} {name}"
 
 
+def what_next(run_id: str, status: str) -> str:
+    """The commands that look at a run that ended, and go on with it where that makes sense.
+
+    Example:
+        >>> what_next("01JD0000000000000000007F3K", "limit")
+        'show: equitrcoder show 7F3K · go on: equitrcoder resume 7F3K'
+    """
+    shown = f"show: equitrcoder show {short_id(run_id)}"
+    return shown if status in ("completed", "running") else f"{shown} · go on: equitrcoder resume {short_id(run_id)}"
+
+
 def short_id(run_id: str) -> str:
     """The tail of a run's id by which the commands find it again.
 

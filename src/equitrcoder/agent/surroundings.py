@@ -16,6 +16,7 @@ from equitrcoder.tools import Toolbox, ToolLimits, Workspace
 if TYPE_CHECKING:
     from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.log_file import ToolLog
+    from equitrcoder.mcp.tools import AcceptTools, McpTools
 
 
 class Surroundings:
@@ -37,11 +38,16 @@ class Surroundings:
         *,
         on_notice: Callable[[str], None] | None,
     ) -> None:
-        self.redactor = Redactor(named_secrets(environ, extra=_secrets(settings, environ)))
+        secrets = named_secrets(environ, extra=_secrets(settings, environ))
+        for row in settings.mcp_servers.values():
+            secrets |= named_secrets(row.get("env", {}))
+        self.redactor = Redactor(secrets)
+        self._settings, self._environ, self._repo = settings, environ, repo
+        self._mcp: McpTools | None = None
         self.on_notice = on_notice = self._without_secrets(on_notice)
         state = state_dir(environ)
         tool_log = _tool_log(settings, on_notice)
-        hidden = [state, *(tool_log.paths if tool_log is not None else ())]
+        self._hidden = hidden = [state, *(tool_log.paths if tool_log is not None else ())]
         self.ledger = Ledger(
             state,
             redactor=self.redactor,
@@ -67,8 +73,43 @@ class Surroundings:
     def _without_secrets(self, on_notice: Callable[[str], None] | None) -> Callable[[str], None] | None:
         return None if on_notice is None else lambda line: on_notice(self.redactor.text(line)[0])
 
+    async def add_mcp_tools(self, accept: AcceptTools | None) -> None:
+        """Offer the tools of the MCP servers in the settings; the first time only.
+
+        Args:
+            accept: Asks a person about tools that have changed; None: there is nobody to ask.
+        """
+        if self._mcp is not None or not self._settings.mcp_servers:
+            return
+        from equitrcoder.mcp.servers import servers_of
+        from equitrcoder.mcp.tools import McpTools
+        from equitrcoder.mcp.walls import Ground
+
+        settings = self._settings
+        ground = Ground(
+            self._repo,
+            self._environ,
+            level=self.sandbox.level,
+            network=settings.network is True,
+            env_passthrough=settings.env_passthrough,
+            readable=settings.readable_paths,
+            hidden=self._hidden,
+        )
+        self._mcp = McpTools(
+            servers_of(settings.mcp_servers),
+            ground,
+            state_dir(self._environ),
+            taken=[spec.name for spec in self.toolbox.specs],
+            on_notice=self.on_notice,
+            accept=accept,
+        )
+        await self._mcp.open()
+        self.toolbox.add(self._mcp)
+
     async def aclose(self) -> None:
         """Close everything; the ledger's index has everything when this returns."""
+        if self._mcp is not None:
+            await self._mcp.aclose()
         await self.sandbox.aclose()
         self._workspace.close()
         self.ledger.close()

@@ -12,7 +12,7 @@ from equitrcoder.sandbox import Sandbox
 from equitrcoder.tools.catalog import TOOLS
 from equitrcoder.tools.failures import failure_result, near
 from equitrcoder.tools.schema import check_arguments, spec_of
-from equitrcoder.tools.values import Box, InvalidCall, ToolFailure, ToolLimits, ToolResult, ValidCall
+from equitrcoder.tools.values import Box, InvalidCall, MoreTools, ToolFailure, ToolLimits, ToolResult, ValidCall
 from equitrcoder.tools.workspace import Workspace
 from equitrcoder.wires.values import ToolSpec
 
@@ -34,16 +34,21 @@ class Toolbox:
     def __init__(self, workspace: Workspace, sandbox: Sandbox, *, limits: ToolLimits | None = None) -> None:
         self._box = Box(workspace, sandbox, limits or ToolLimits())
         self._specs = {spec.name: spec for spec in _specs()}
+        self._more: MoreTools | None = None
         self._writes: dict[str, tuple[asyncio.Lock, list[None]]] = {}
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """What the model is told, always in the same order."""
-        return _specs()
+        return _specs() if self._more is None else (*_specs(), *self._more.specs)
+
+    def add(self, more: MoreTools) -> None:
+        """Offer tools of MCP servers beside these; before the first request, and once."""
+        self._more = more
 
     def kind(self, name: str) -> ToolKind:
-        """`function` for every tool here, and for a name that is none."""
-        return "function"
+        """`mcp` for tools of MCP servers, `function` for all others, and for a name that is none."""
+        return "mcp" if self._more is not None and self._more.has(name) else "function"
 
     def validate(self, name: str, arguments: Mapping[str, JSON] | str | None) -> ValidCall:
         """Check a call as the model wrote it.
@@ -57,6 +62,8 @@ class Toolbox:
         """
         spec = self._specs.get(name)
         if spec is None:
+            if self._more is not None and self._more.has(name):
+                return self._more.validate(name, arguments)
             raise InvalidCall("unknown_tool", self._unknown(name))
         checked = check_arguments(spec, arguments)
         _, effect, about = TOOLS[name]
@@ -72,9 +79,10 @@ class Toolbox:
     def _unknown(self, name: str) -> str:
         import difflib
 
-        nearest = difflib.get_close_matches(name[:100], TOOLS, n=3, cutoff=0.5)
+        names = [spec.name for spec in self.specs]
+        nearest = difflib.get_close_matches(name[:100], names, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-        return f"There is no tool {name[:100]!r}.{hint} The tools are: {', '.join(TOOLS)}."
+        return f"There is no tool {name[:100]!r}.{hint} The tools are: {', '.join(names)}."
 
     async def run(self, call: ValidCall) -> ToolResult:
         """Carry out a call.
@@ -91,6 +99,8 @@ class Toolbox:
             return self._failure(error, call)
 
     def _failure(self, error: Exception, call: ValidCall) -> ToolResult:
+        if call.name not in TOOLS:
+            return failure_result(error, "")
         path = call.arguments.get("file_path") or call.arguments.get("path")
         result = failure_result(error, path or call.subject)
         if path and isinstance(error, FileNotFoundError):
@@ -98,6 +108,8 @@ class Toolbox:
         return result
 
     async def _carry_out(self, call: ValidCall) -> ToolResult:
+        if call.name not in TOOLS and self._more is not None:
+            return await self._more.run(call)
         return await TOOLS[call.name][0](self._box, **call.arguments)
 
     def _file_of(self, call: ValidCall) -> str:
@@ -118,6 +130,8 @@ class Toolbox:
         from equitrcoder.tools.previewing import preview
 
         try:
+            if call.name not in TOOLS and self._more is not None:
+                return self._more.preview(call)
             return preview(self._box, call)
         except Exception as error:  # noqa: BLE001  (as in run)
             return failure_result(error, call.subject).text

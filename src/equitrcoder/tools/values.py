@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from equitrcoder.records import JSON, Outcome, SandboxLevel
 
 if TYPE_CHECKING:
     from equitrcoder.sandbox import Sandbox
     from equitrcoder.tools.workspace import Workspace
+    from equitrcoder.wires.values import ToolSpec
 
 Effect: TypeAlias = Literal["read", "write", "command"]
 
@@ -115,6 +116,20 @@ class ValidCall:
 
     def __repr__(self) -> str:
         return f"ValidCall({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+
+
+class MoreTools(Protocol):
+    """Tools that a toolbox offers beside its own: those of MCP servers (`equitrcoder.mcp.McpTools`)."""
+
+    specs: tuple[ToolSpec, ...]
+
+    def has(self, name: str) -> bool: ...
+
+    def validate(self, name: str, arguments: Mapping[str, JSON] | str | None) -> ValidCall: ...
+
+    async def run(self, call: ValidCall) -> ToolResult: ...
+
+    def preview(self, call: ValidCall) -> str: ...
 
 
 class ToolLimits:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from equitrcoder.ledger import Ledger, Reader
+from equitrcoder.ledger.audit import audit
 from equitrcoder.ledger.reading import Damage, Placed, read_events
 from equitrcoder.wires.values import WireCall
 from tests.ledger_runs import ask, dump, journal_of, start
@@ -103,33 +104,41 @@ def check_a_cut_of_a_finished_run(whole: Path, target: Path, end: int) -> None:
     shutil.rmtree(target)
 
 
-def test_a_tail_cut_after_a_kill(whole: Path, tmp_path: Path) -> None:
-    for end in range(0, journal_of(whole).stat().st_size, 41):  # every byte: tests/crash/test_ledger_cut.py
-        check_a_cut_after_a_kill(whole, tmp_path / str(end), end, rebuild=True)
+def garble(data: bytes, place: int) -> bytes:
+    """One byte is another."""
+    return data[:place] + bytes([data[place] ^ 0x15]) + data[place + 1 :]
 
 
-def test_a_tail_cut_of_a_finished_run(whole: Path, tmp_path: Path) -> None:
-    for end in range(0, journal_of(whole).stat().st_size, 41):
-        check_a_cut_of_a_finished_run(whole, tmp_path / str(end), end)
-
-
-def test_an_entry_garbled_at_any_place(whole: Path, tmp_path: Path) -> None:
+def check_garbled(whole: Path, target: Path, place: int) -> None:
+    """One byte is another: the index has the calls of all entries before it; index and audit tell the damage."""
     data = journal_of(whole).read_bytes()
-    lines = data.splitlines(keepends=True)
-    for place in range(3, len(data) - 1, 29):
-        if data[place : place + 1] == b"\n":
-            continue
-        target = tmp_path / str(place)
-        path = copy_without_index(whole, target, finished=True)
-        path.write_bytes(data[:place] + bytes([data[place] ^ 0x15]) + data[place + 1 :])
-        with Reader(target) as reader:
-            calls = list(reader.calls())
-            damage = reader.damage()
-            reader.runs()
-        before = sum(len(line) for line in lines if data.index(line) + len(line) <= place)
-        assert {uid for uid, _ in known_before(data, before).items()} <= {call.call_uid for call in calls}, place
-        assert damage, place
-        shutil.rmtree(target)
+    path = copy_without_index(whole, target, finished=True)
+    path.write_bytes(garble(data, place))
+    with Reader(target) as reader:
+        calls = {call.call_uid: call.outcome for call in reader.calls()}
+        damage = reader.damage()
+        reader.runs()
+    before = data.rfind(b"\n", 0, place) + 1
+    assert set(known_before(data, before)) <= set(calls), place
+    assert damage, place
+    report = audit(target)
+    assert path.relative_to(target).as_posix() in {difference.path for difference in report.differences}, place
+    shutil.rmtree(target)
+
+
+def test_a_tail_cut_after_a_kill(whole: Path, in_memory: Path) -> None:
+    for end in range(0, journal_of(whole).stat().st_size, 41):  # every byte: tests/crash/test_ledger_cut.py
+        check_a_cut_after_a_kill(whole, in_memory / str(end), end, rebuild=True)
+
+
+def test_a_tail_cut_of_a_finished_run(whole: Path, in_memory: Path) -> None:
+    for end in range(0, journal_of(whole).stat().st_size, 41):
+        check_a_cut_of_a_finished_run(whole, in_memory / str(end), end)
+
+
+def test_an_entry_garbled_at_any_place(whole: Path, in_memory: Path) -> None:
+    for place in range(3, journal_of(whole).stat().st_size, 29):  # every byte: tests/crash/test_ledger_cut.py
+        check_garbled(whole, in_memory / str(place), place)
 
 
 def test_a_call_that_the_provider_ran_is_unknown_after_a_kill(tmp_path: Path) -> None:

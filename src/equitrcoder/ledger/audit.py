@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +235,12 @@ class _Audit:
         found = []
         for path in sorted((self._state_dir / "journals").glob("*/*/*.jsonl")):
             journal = path.relative_to(self._state_dir).as_posix()
-            if journal not in named and _has_entries(path):
+            if journal in named or (entries := _first_entries(path)) is None:
+                continue
+            if entries > 1:
                 found.append((path.stem, journal))
+            else:  # nothing happens before the register knows the run
+                self._report.notes.append(f"{journal}: its process was killed before the run began")
         self._register.read()  # a run may have begun meanwhile
         for run_id, journal in found:
             known = self._register.runs.get(run_id, _Registered())
@@ -256,7 +261,10 @@ class _Audit:
             return
         torn = [self._register.torn] if self._register.torn else []
         for line in (*self._register.unreadable, *torn):
-            self._tell("register_unreadable", None, register.NAME, "the line cannot be read", line)
+            if register.is_cut(line.data):  # if a run misses what it said, that was told
+                self._report.notes.append(f"{register.NAME}: line {line.number} is cut off, as a kill leaves it")
+            else:
+                self._tell("register_unreadable", None, register.NAME, "the line cannot be read", line)
 
     def _tell(self, kind: str, run_id: str | None, path: str, what: str, line: Line | None = None, **told: str) -> None:
         self._report.add(
@@ -281,12 +289,14 @@ def _named_in(line: Line | None) -> str:
     return f"line {line.number} of runs.jsonl names it" if line else "runs.jsonl names it"
 
 
-def _has_entries(path: Path) -> bool:
-    """Whether a journal has begun; one that its process is about to enter, or was killed before it could, has not."""
+def _first_entries(path: Path) -> int | None:
+    """How many entries a journal has, 2 standing for more; None when its process is about to enter it."""
     try:
-        return path.stat().st_size > 0 and not files.is_locked(path)
+        if path.stat().st_size == 0 or files.is_locked(path):
+            return None
+        return sum(line.whole for line in islice(read_lines(path), 2))
     except OSError:
-        return False
+        return None
 
 
 def _locked(path: Path) -> bool:

@@ -87,7 +87,9 @@ def catch_up(index: Index, *, close_dead: bool = True) -> list[Damage]:
 def catch_up_run(index: Index, run_id: str, *, close_dead: bool = True) -> list[Damage]:
     """The same for one run."""
     try:
-        if not index.follow(run_id) and close_dead and _close(index, run_id):
+        finished = index.follow(run_id)
+        known_to_end = finished and index.registered(run_id)[1] is not None
+        if not known_to_end and close_dead and _close(index, run_id):
             index.read_register()
             index.follow(run_id)
     except OSError as error:

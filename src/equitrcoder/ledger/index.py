@@ -160,6 +160,9 @@ class Index:
             (fields["run_id"], fields["journal"], number, clock),
         )
         if not added.rowcount:
+            if fields.get("found"):  # its first line names a file that there never was: the line is damaged
+                place = (fields["journal"], fields["run_id"])
+                self.connection.execute("UPDATE journals SET path = ? WHERE run_id = ? AND offset = 0", place)
             return
         names = [name for name in RUN_FACTS if fields.get(name) is not None]
         facts = {"session_id": "", "agent_role": "single", "agent_name": "single", "attempt": 1}

@@ -12,6 +12,7 @@ import hashlib
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -85,15 +86,17 @@ class Journal:
         self._size = 0
         self._last_hash = b""
         self._looked_at_ns = time.time_ns()
-        self._fd = self._create()
+        self._inherited = False
+        self._fd = self._create(path)
+        self._inode = os.fstat(self._fd).st_ino
+        _OPEN.add(self)
 
-    def _create(self) -> int:
-        files.make_private_folder(self.path.parent)
-        fd = files.open_to_append(self.path, new=True)
-        files.try_lock(fd)
+    def _create(self, path: Path) -> int:
+        files.make_private_folder(path.parent)
+        fd = files.open_to_append(path, new=True)
+        files.wait_for_lock(fd)  # somebody who looks whether it is locked has it for a moment
         if self._full:
-            files.sync_folder(self.path.parent)
-        self._inode = os.fstat(fd).st_ino
+            files.sync_folder(path.parent)
         return fd
 
     def append(self, kind: bytes, body: bytes, *, last: bool = False) -> Written | None:
@@ -110,13 +113,13 @@ class Journal:
             Where it stands; None when it waits.
 
         Raises:
-            ValueError: The last event has been added.
+            ValueError: The last event has been added, or this is a fork of the process that writes it.
         """
         now_ns = time.time_ns()
         at = _time_text(now_ns)
         with self._guard:
             if self._sealed:
-                raise ValueError("the journal is closed")
+                raise ValueError(_FORKED if self._inherited else "is finished; nothing can be added")
             self._sealed = last
             if last or not 0 <= now_ns - self._looked_at_ns < _LOOK_EVERY_NS:
                 self._looked_at_ns = now_ns
@@ -141,7 +144,8 @@ class Journal:
             self._fd = -1
             self._sealed = True
         if self.lost:
-            self._tell("journal_lost", f"{self.lost} entries could not be written to {self.path} and are lost.")
+            lost = f"{self.lost} entries could not be written to {self.path} and are lost."
+            self._tell("journal_lost", f"{lost} equitrcoder audit names the calls that miss them.")
 
     def settle(self) -> None:
         """Write what still waits.
@@ -190,7 +194,9 @@ class Journal:
             return None
         if self._full:
             self._sync()
-        offset = self._size
+        offset = os.lseek(self._fd, 0, os.SEEK_CUR) - written
+        if offset != self._size:
+            offset = self._after_strangers(line, offset)
         self.seq = seq
         self._size = offset + written
         self._last_hash = line_hash.hexdigest().encode()
@@ -231,7 +237,6 @@ class Journal:
         try:
             seen = self.path.lstat()
             if seen.st_ino == self._inode:
-                self._compare_size(seen.st_size)
                 return
             what = "was replaced"
         except FileNotFoundError:
@@ -240,31 +245,71 @@ class Journal:
             return  # the folder cannot be looked at; writing still works or says why not
         self._restore(what)
 
-    def _compare_size(self, size: int) -> None:
-        if size < self._size:
-            lost = f"{self.path} was cut from {self._size} to {size} bytes during the run; what stood there is lost."
-            self._tell("journal_cut", lost)
-            self._size = size
+    def _after_strangers(self, line: bytes, offset: int) -> int:
+        """Somebody cut the file or wrote into it, and the line stands at another place than it should: see that it
+        begins there. Returns its place.
+        """
+        if offset < self._size:
+            lost = f"{self.path} was cut from {self._size} to {offset} bytes during the run; what stood there is lost."
+            self._tell("journal_cut", f"{lost} Fix: take it from a backup; equitrcoder audit names what is missing.")
+        else:
+            more = f"Somebody else wrote {offset - self._size} bytes into {self.path} during the run."
+            self._tell("journal_foreign", f"{more} They are passed over; equitrcoder audit names them.")
+        if offset and os.pread(self._fd, 1, offset - 1) != b"\n":
+            with contextlib.suppress(OSError):  # no room for it: the index knows it all the same
+                files.append_whole(self._fd, line)  # once more: the first one has become part of another line
+                offset += len(line)
+        return offset
 
     def _restore(self, what: str) -> None:
-        old, inode = self._fd, self._inode
+        """Make the file anew under another name, locked and whole before it takes its place."""
+        fresh = self.path.with_name(f"{self.path.name}.new-{time.time_ns()}")
+        fd = -1
         try:
+            fd = self._create(fresh)
+            files.copy(self._fd, fd)
+            if self._full:
+                files.sync_data(fd)
             if os.path.lexists(self.path):
                 self.path.rename(self.path.with_name(f"{self.path.name}.replaced-{time.time_ns()}"))
-            self._fd = self._create()
-            files.copy(old, self._fd)
+            fresh.rename(self.path)
         except OSError as error:
-            if self._fd != old:
-                os.close(self._fd)
-                self._fd, self._inode = old, inode
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
-            self._tell("journal_gone", f"{self.path} {what} and cannot be made anew ({error.strerror}).")
+            if fd >= 0:
+                os.close(fd)
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            why = (error.strerror or str(error)).lower()
+            fix = "make room or give the folder to this user; until then nothing of the run is safe"
+            self._tell("journal_gone", f"{self.path} {what} and cannot be made anew ({why}). Fix: {fix}.")
             return
-        os.close(old)
+        os.close(self._fd)
+        self._fd, self._inode = fd, os.fstat(fd).st_ino
         self._tell("journal_gone", f"{self.path} {what} during the run; it was made anew with all its entries.")
+
+    def _leave_to_parent(self) -> None:
+        """In the child after a fork: what this process writes is no part of the run, and it must not hold its lock."""
+        self._guard = threading.Lock()  # a thread that is not here any more may have held it
+        self._waiting.clear()
+        self._sealed = self._inherited = True
+        if self._fd >= 0:
+            os.close(self._fd)  # the lock stays with the parent, who has it open
+            self._fd = -1
+
+
+_FORKED = "belongs to the process that started it, and this is a fork of it"
+_OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for journal in list(_OPEN):
+        journal._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _trouble(path: Path, error: OSError) -> str:
     reason = (error.strerror or str(error)).lower()
-    return f"Cannot write {path} ({reason}); the run goes on, entries wait in memory until there is room."
+    waiting = "the run goes on, entries wait in memory until there is room"
+    return f"Cannot write {path} ({reason}); {waiting}. Fix: make room, or give the folder to this user."

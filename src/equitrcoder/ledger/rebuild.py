@@ -123,22 +123,30 @@ def _exchange(state_dir: Path, fresh: Path) -> None:
 
 def _register_strays(state_dir: Path) -> None:
     """Journals that runs.jsonl does not name (it was deleted, or a kill came between) are entered at its end."""
-    known = {entry.fields["journal"] for entry in register.read(state_dir).entries}
+    entries = [entry.fields for entry in register.read(state_dir).entries]
+    known = {fields["journal"] for fields in entries if fields["type"] != "finished"}
+    ends = {fields["journal"]: fields for fields in entries if fields["type"] == "finished"}
     strays = []
     for path in (state_dir / "journals").glob("*/*/*.jsonl"):
         journal = path.relative_to(state_dir).as_posix()
         if journal not in known and (started := _first_event(path)) is not None:
             strays.append((str(started["at"]), journal, started))
     for at, journal, started in sorted(strays, key=lambda stray: stray[:2]):
-        begun = started if started["type"] == "run_started" else {}
-        run_id = begun.get("run_id")
-        fields = {name: begun[name] for name in register.REPEATED if name in begun}
-        fields |= {
-            "run_id": run_id if isinstance(run_id, str) else Path(journal).stem,
-            "journal": journal,
-            "found": True,
-        }
-        register.append(state_dir, "started", fields, at=at)
+        register.append(state_dir, "started", _as_found(journal, started), at=at)
+        if journal in ends:  # its line counts only after the one that says where the run began
+            end = {name: value for name, value in ends[journal].items() if name not in ("v", "at", "type")}
+            register.append(state_dir, "finished", end, at=str(ends[journal].get("at")))
+
+
+def _as_found(journal: str, started: dict[str, Any]) -> dict[str, Any]:
+    """What the register says of a journal that it did not know, from its first entry."""
+    begun = started if started["type"] == "run_started" else {}
+    run_id = begun.get("run_id")
+    return {name: begun[name] for name in register.REPEATED if name in begun} | {
+        "run_id": run_id if isinstance(run_id, str) else Path(journal).stem,
+        "journal": journal,
+        "found": True,
+    }
 
 
 def _first_event(path: Path) -> dict[str, Any] | None:

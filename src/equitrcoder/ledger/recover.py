@@ -2,15 +2,19 @@
 
 Calls in flight are closed as `interrupted`, calls that never started as `cancelled`, calls that the provider runs and
 whose result was not written as `unknown`; the run ends as `interrupted`.
-A torn last entry is cut back and kept, as text, in the closing entry.
+A torn last entry is cut back and kept, as text, in the closing entry. Calls that only their answer tells of get their
+entry. A run whose end stands in the journal and not in the register is entered there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from equitrcoder.ledger import files, register
 from equitrcoder.ledger.encoding import encode
@@ -43,7 +47,7 @@ def close_dead_run(
         if not files.try_lock(fd):
             return False
         state = _State(path)
-        if not state.finished:
+        if not state.finished:  # else it was killed before it could enter its end in the register
             _append_end(fd, state, entries=entries, status=status)
             state = _State(path)
         if state.finished:
@@ -58,6 +62,8 @@ def _append_end(fd: int, state: _State, *, entries: int | None, status: str | No
     torn = _cut_torn_tail(fd, state)
     chain = _Chain(fd, state.place)
     lost = entries is not None
+    for uid, fields in state.not_entered():
+        chain.append("call_requested", {"call_uid": uid, **fields, "recovered": True})
     for uid, state_of_call in state.open_calls.items():
         if lost:
             outcome, why = "unknown", "record_lost"
@@ -105,6 +111,9 @@ class _State:
         self.last_at = ""
         self.open_calls: dict[str, str] = {}  # call_uid -> requested, running or provider
         self.open_request: dict[str, Any] | None = None  # step and attempt of one without an answer
+        self._wire: str | None = None
+        self._answer: dict[str, Any] = {}  # the newest
+        self._entered: set[str] = set()  # calls of it that have their own entry
         while True:
             piece = read_piece(path, self.place)
             for _, _, event in piece.events:
@@ -122,11 +131,15 @@ class _State:
             self.open_request = {"step": event.get("step"), "attempt": event.get("attempt")}
         elif kind in ("turn", "request_failed"):
             self.open_request = None
-        if kind == "turn":
+        if kind == "run_started":
+            self._wire = event.get("wire")
+        elif kind == "turn":
+            self._answer, self._entered = event, set()
             for outline in event.get("calls") or ():
                 by_provider = outline.get("executed_by") == "provider"
                 self.open_calls[str(outline["call_uid"])] = "provider" if by_provider else "requested"
         elif kind == "call_requested":
+            self._entered.add(str(uid))
             self.open_calls.setdefault(str(uid), "requested")
         elif kind == "call_started":
             self.open_calls[str(uid)] = "running"
@@ -135,6 +148,43 @@ class _State:
         elif kind == "run_finished":
             self.finished = True
             self.status = str(event.get("status"))
+
+    def not_entered(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The calls of the newest answer that the kill left without an entry: id, and the entry's fields.
+
+        Their arguments are read again from the stored message.
+        """
+        asked = _asked_for(self._wire, self._answer)
+        for number, outline in enumerate(self._answer.get("calls") or ()):
+            uid = str(outline["call_uid"])
+            if uid in self._entered or uid not in self.open_calls:
+                continue
+            fields = {**outline, "step": self._answer.get("step")}
+            if number < len(asked):
+                _put_arguments(fields, asked[number])
+            yield uid, fields
+
+
+def _put_arguments(fields: dict[str, Any], arguments: Any) -> None:
+    """As the recorder would have written them."""
+    fields["arguments_raw" if isinstance(arguments, str) else "arguments"] = arguments
+    try:
+        orjson.dumps(arguments)
+    except (TypeError, UnicodeEncodeError):
+        fields["exact"] = True  # readers take the slow way for it, which keeps every digit
+
+
+def _asked_for(wire: str | None, answer: dict[str, Any]) -> list[Any]:
+    """The arguments of an answer's calls, in order; empty where they are not kept."""
+    from equitrcoder.wires.stored import read_stored_calls
+
+    native = answer.get("native")
+    if wire is None or not isinstance(native, dict) or answer.get("kept") == "outline":
+        return []
+    try:
+        return [call.arguments for call in read_stored_calls(wire, native, answer.get("further") or ())]
+    except (KeyError, ValueError):
+        return []
 
 
 class _Chain:

@@ -16,7 +16,7 @@ from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.journal import now_text
 
 NAME = "runs.jsonl"
-
+_HEAD = b'{"v":1,"at":"'
 
 REPEATED = (
     "run_id",
@@ -56,7 +56,7 @@ def append(state_dir: Path, kind: str, fields: dict[str, Any], *, at: str | None
     The file is locked for the moment of writing: a line cut short is taken back, one left torn by a kill is ended.
     """
     moment = at.encode() if at else now_text()
-    line = b'{"v":1,"at":"%b","type":"%b",%b\n' % (moment, kind.encode(), encode(fields)[1:])
+    line = b'%b%b","type":"%b",%b\n' % (_HEAD, moment, kind.encode(), encode(fields)[1:])
     fd = files.open_to_append(state_dir / NAME, create=True)
     try:
         files.wait_for_lock(fd)
@@ -102,3 +102,8 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
         and isinstance(value.get("journal"), str)
     )
     return value if well_formed else None
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether an unreadable line is the first part of one, as a kill in the middle of writing leaves it."""
+    return (line.startswith(_HEAD) or _HEAD.startswith(line)) and not line.rstrip().endswith(b"}")

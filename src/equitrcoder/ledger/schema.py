@@ -7,12 +7,13 @@ model, provider, agent and role; and each tool with each actor. Which runs are n
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x45515452  # "EQTR"
 
 SUMS = (
     *("success", "failed", "invalid", "denied", "cancelled", "timeout", "interrupted", "unknown"),  # closed calls
     *("timed", "duration_us"),  # how many calls have a known duration, and their sum
+    "unpriced_requests",  # that gave no answer and may be charged for, nobody knows how much
     *("turns", "unpriced_turns", "input_tokens", "cached_read_tokens", "cache_write_tokens", "output_tokens"),
     *("reasoning_tokens", "cost_nanousd"),  # cost: of answers, and of requests that failed
 )
@@ -36,7 +37,7 @@ CREATE TABLE journals (
     registered_last TEXT,
     registered_status TEXT
 ) WITHOUT ROWID;
-CREATE INDEX journals_unfinished ON journals (number) WHERE finished = 0;
+CREATE INDEX journals_unfinished ON journals (number) WHERE finished = 0 OR registered_entries IS NULL;
 
 CREATE TABLE agent_runs (
     run_id TEXT PRIMARY KEY,
@@ -67,7 +68,8 @@ CREATE TABLE agent_runs (
     output_tokens INTEGER NOT NULL DEFAULT 0,
     reasoning_tokens INTEGER NOT NULL DEFAULT 0,
     cost_nanousd INTEGER NOT NULL DEFAULT 0,
-    unpriced_turns INTEGER NOT NULL DEFAULT 0
+    unpriced_turns INTEGER NOT NULL DEFAULT 0,
+    unpriced_requests INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX agent_runs_number ON agent_runs (number);
 CREATE INDEX agent_runs_session ON agent_runs (session_id, number);

@@ -53,7 +53,7 @@ def test_every_argument_is_told() -> None:
 
 def test_every_method_is_told() -> None:
     methods = {name for name in dir(EquitrAPI) if not name.startswith("_")}
-    assert methods == {*first_cells("What the ledger says"), "chat", "close"}
+    assert methods == {*first_cells("What the ledger says"), "chat", "resume", "close"}
 
 
 def test_what_a_result_is_said_to_hold_it_holds() -> None:

@@ -123,6 +123,17 @@ class Before:
         then = self.settings.get("approve")
         return next((each for each in _STRICTEST_FIRST if each in (then, mode)), mode)
 
+    @property
+    def strict_rules(self) -> list[tuple[str, str]]:
+        """The rules of then that forbid something or ask; those that allow must be given anew."""
+        rules = self.settings.get("rules")
+        pairs = (
+            [(str(rule[0]), str(rule[1])) for rule in rules if isinstance(rule, list) and len(rule) == 2]
+            if (isinstance(rules, list))
+            else []
+        )
+        return [pair for pair in pairs if pair[0] in ("deny", "ask")]
+
     def keep_system(self, now: str, redacted: str) -> None:
         """Decide on the system prompt: it stays as it was, for it is part of a prefix that never changes.
 

@@ -244,6 +244,9 @@ class Session:
         self.budget.spent_tokens += tokens
         if not self.settings.origins["approve"].startswith(("flag", "argument")):
             self.approve = before.approvals(self.approve)
+        stricter = [rule for rule in before.strict_rules if rule not in self.settings.rules]
+        if stricter:
+            self.settings = self.settings.replaced(rules=(*self.settings.rules, *stricter))
         if self._options.on_notice is not None:
             for notice in before.notices:
                 self._options.on_notice(notice)
@@ -386,6 +389,7 @@ class Session:
                 "stream": settings.stream,
                 **({"fallback_for": fallback_for} if fallback_for else {}),
                 **({"goes_on": True} if goes_on else {}),
+                **({"rules": [list(rule) for rule in settings.rules]} if settings.rules else {}),
                 **({"reasoning_effort": settings.reasoning_effort} if settings.reasoning_effort else {}),
                 **({"output_limit_tokens": settings.output_limit_tokens} if settings.output_limit_tokens else {}),
                 "tools": choice.provider.takes_tools,

@@ -15,8 +15,9 @@ from equitrcoder import AgentRuns, EquitrAPI, SyncEquitrAPI
 from equitrcoder.agent.middleware import ModelFunction
 from equitrcoder.agent.resuming import go_back
 from equitrcoder.agent.session import Session, SessionOptions
+from equitrcoder.cli.run_page import run_page
 from equitrcoder.errors import ApprovalNeeded, BudgetExceeded, LedgerError, StepLimitReached, UsageError
-from equitrcoder.ledger import Ledger
+from equitrcoder.ledger import Ledger, Reader
 from equitrcoder.ledger.audit import audit
 from equitrcoder.providers.client import ModelRequest, ModelResponse
 from equitrcoder.settings import Settings
@@ -232,8 +233,11 @@ async def test_after_something_redacted_no_thinking_that_is_bound_to_it_goes_bac
     assert any("goes back so: the result of call 1" in notice for notice in place.notices)
 
 
-async def test_the_prefix_stays_when_notes_change_and_a_new_one_begins_elsewhere(tmp_path: Path) -> None:
-    with bench(tmp_path, by_turn([Answer(reasoning="One.", calls=[READ]), Answer(text="done")])) as place:
+async def test_the_prefix_stays_when_notes_change_and_a_new_one_begins_with_other_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [Answer(reasoning="One.", calls=[READ]), Answer(text="done"), Answer(text="done")]
+    with bench(tmp_path, by_turn(answers)) as place:
         (place.repo / "AGENTS.md").write_text("Be brief.")
         async with place.session("anthropic/claude-sonnet-5-5", max_turns=1) as session:
             with pytest.raises(StepLimitReached):
@@ -242,6 +246,26 @@ async def test_the_prefix_stays_when_notes_change_and_a_new_one_begins_elsewhere
         await place.resume("anthropic/claude-sonnet-5-5")
         first, second = place.requests
         assert first.json["system"] == second.json["system"] and "Be brief." in json.dumps(second.json)
+        assert '"One."' in json.dumps(second.json)
+        monkeypatch.setattr(Session, "_tools_mark", lambda self: "others")
+        await place.resume("anthropic/claude-sonnet-5-5", "more")
+        assert '"One."' not in json.dumps(place.requests[2].json)
+    assert any("the tools are not those" in notice for notice in place.notices)
+
+
+async def test_what_was_forbidden_stays_forbidden(tmp_path: Path) -> None:
+    push = Call("run_command", {"command": "git push"})
+    rules = (("deny", "run_command git push"), ("allow", "run_command *"))
+    with bench(tmp_path, by_turn([Answer(calls=[push]), Answer(calls=[push]), Answer(text="done")])) as place:
+        async with place.session(rules=rules, max_turns=1) as session:
+            with pytest.raises(StepLimitReached):
+                await session.run("do it")
+        async with place.session() as session:
+            with go_back(place.state, "last") as before:
+                await session.resume(before)
+            assert session.settings.rules == rules[:1]
+        assert place.requests[2].tool_results == place.requests[1].tool_results
+        assert "denied" in place.requests[2].tool_results[0]
 
 
 async def test_failing_calls_are_counted_on(tmp_path: Path) -> None:
@@ -332,6 +356,11 @@ def test_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 api.resume("last")
         with SyncEquitrAPI(**common) as api, pytest.raises(UsageError, match="E121"):
             api.resume("last")
+        with Reader(place.state) as reader:
+            newest, middle, oldest = reader.runs()
+            assert f"then      {middle.run_id}" in list(run_page(reader, oldest.run_id))
+            assert f"after     {oldest.run_id}" in list(run_page(reader, middle.run_id))
+            assert not any(line.startswith(("then", "after", "go on")) for line in run_page(reader, newest.run_id))
         goes_on_from(place.requests[0], place.requests[2])
     assert (place.repo / "log").read_text() == "a\n"
 

@@ -41,7 +41,14 @@ def write(mark: str) -> Call:
 SCRIPT = [
     Answer(text="One.", reasoning="I look.", calls=[Call("read_file", {"file_path": "a.txt"})]),
     Answer(reasoning="I write.", calls=[write("b1"), Call("read_file", {"file_path": "none"}), write("b2")]),
-    Answer(text="Three.", calls=[write("c1"), Call("read_file", '{"file_path": ')]),
+    Answer(
+        text="Three.",
+        calls=[
+            Call("run_command", {"command": "echo c1 >> log"}, id="twice"),
+            Call("read_file", {"file_path": "a.txt"}, id="twice"),
+            Call("read_file", '{"file_path": ', id=""),
+        ],
+    ),
     Answer(text="done"),
 ]
 

@@ -411,6 +411,17 @@ class TestCommandTool:
         assert text.startswith("Ended after 1 s")
         assert text.endswith("begun\n")
 
+    async def test_what_took_too_much_is_told_as_that(self, toolbox: Toolbox, sandbox: Sandbox) -> None:
+        sandbox._limits.processes = 20  # type: ignore[attr-defined]
+        if isinstance(sandbox, BubblewrapSandbox) and sandbox._pool is not None:
+            sandbox._pool.close()  # the one that is warm has the old limits
+            assert await sandbox.warm_up()
+        command = "echo begun; for n in {1..40}; do sleep 1000 & done; wait"
+        result = await toolbox.run(toolbox.validate("run_command", {"command": command}))
+        told = "It took too much: more processes than a command may have"
+        assert (result.outcome, result.error_type, result.error_message) == ("failed", "ended_by_sandbox", told)
+        assert result.text == f"{told}. Its output until then:\nbegun\n"
+
     async def test_a_cut_output_carries_its_whole_size(self, toolbox: Toolbox) -> None:
         result = await toolbox.run(toolbox.validate("run_command", {"command": "yes | head -c 1000000"}))
         assert result.full_bytes == 1_000_000

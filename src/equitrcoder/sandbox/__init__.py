@@ -102,6 +102,7 @@ def choose_sandbox(
     env_passthrough: Sequence[str] = (),
     readable: Sequence[str] = (),
     hidden: Sequence[Path] = (),
+    limits: Mapping[str, int] | None = None,
 ) -> Sandbox:
     """Pick the strongest walls that work here.
 
@@ -112,11 +113,15 @@ def choose_sandbox(
         network: Whether commands may reach the network (without bubblewrap they always may).
         env_passthrough: Names of further variables to hand on.
         readable: Further paths to show, read-only; `~` is the home folder. Without bubblewrap all is readable anyway.
+        limits: What one command may use, by the names of limits.py; the others have their defaults.
         hidden: Paths inside what is visible that commands must not see: the ledger and its log files.
 
     Raises:
         SandboxError: "required", and bubblewrap does not work here; says why.
     """
+    from equitrcoder.sandbox.limits import Limits
+
+    bounds = Limits(limits or {})
     if setting != "off":
         from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 
@@ -131,6 +136,7 @@ def choose_sandbox(
                 env_passthrough=env_passthrough,
                 readable=readable,
                 hidden=hidden,
+                limits=bounds,
             )
         if setting == "required":
             raise SandboxError(
@@ -139,4 +145,4 @@ def choose_sandbox(
             )
     from equitrcoder.sandbox.plain import PlainSandbox
 
-    return PlainSandbox(repo, environ=environ, env_passthrough=env_passthrough)
+    return PlainSandbox(repo, environ=environ, env_passthrough=env_passthrough, limits=bounds)

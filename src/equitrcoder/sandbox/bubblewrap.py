@@ -99,12 +99,13 @@ class BubblewrapSandbox:
                 output_limit_bytes=limit_bytes,
                 pass_fds=[status.descriptor] if seccomp is None else [status.descriptor, seccomp],
                 companions=status.processes,
+                limits=self._limits,
             )
         finally:
             status.close()
             if seccomp is not None:
                 os.close(seccomp)
-        if not status.command_ended and not result.timed_out:
+        if not status.command_ended and not result.timed_out and result.trouble is None:
             raise SandboxError(
                 f"The sandbox could not be set up: {result.output[:300].decode('utf-8', 'replace').strip()}",
                 hint="--sandbox off runs commands without walls",

@@ -10,6 +10,7 @@ from equitrcoder.errors import SandboxError
 from equitrcoder.records import SandboxLevel
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.environment import clean_environment
+from equitrcoder.sandbox.limits import Limits
 
 _BASH = (
     "/bin/bash",
@@ -42,7 +43,15 @@ class PlainSandbox:
 
     level: SandboxLevel = "none"
 
-    def __init__(self, repo: Path, *, environ: Mapping[str, str], env_passthrough: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        repo: Path,
+        *,
+        environ: Mapping[str, str],
+        env_passthrough: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
         self._repo = os.fspath(repo.resolve())
         self._env = clean_environment(environ, env_passthrough)
 
@@ -56,6 +65,8 @@ class PlainSandbox:
             env={**self._env, "PWD": self._repo},
             timeout_s=timeout_s,
             output_limit_bytes=output_limit_bytes,
+            limits=self._limits,
+            bound=True,
         )
 
     async def aclose(self) -> None:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.family import Family
+from equitrcoder.sandbox.limits import Limits
 from equitrcoder.sandbox.output import KeptOutput
+from equitrcoder.sandbox.watch import Watch, too_much
 
+_TIME = "time"
 _READ_BYTES = 65536  # a pipe's own size
 
 
@@ -27,6 +30,8 @@ async def run_process(
     pass_fds: Sequence[int] = (),
     stdin: int = subprocess.DEVNULL,
     companions: Callable[[], Iterable[int]] = tuple,
+    limits: Limits | None = None,
+    bound: bool = False,
 ) -> CommandResult:
     """Run one program as the leader of its own session and keep head and tail of its output.
 
@@ -42,6 +47,8 @@ async def run_process(
         pass_fds: Descriptors that it inherits.
         stdin: A descriptor to read from; nothing by default.
         companions: Asked when the program has ended: process ids that belong to it and do not show it.
+        limits: What it may use; None: nobody looks.
+        bound: Whether those that the kernel keeps for each process are to be set here: nothing in front of it does.
 
     Raises:
         OSError: It could not be started.
@@ -58,8 +65,11 @@ async def run_process(
         raise
     finally:
         os.close(write_end)
+    if bound and limits is not None:
+        limits.apply_to(child.pid)
+    why = ""
     try:
-        timed_out = await _until_it_ends(child, read_end, output, timeout_s)
+        why = await _until_it_ends(child, read_end, output, timeout_s, limits)
     finally:
         for pid in companions():
             family.know(pid)
@@ -67,6 +77,7 @@ async def run_process(
         drain(read_end, output)
         os.close(read_end)
     code = child.returncode
+    timed_out = why == _TIME
     return CommandResult(
         exit_code=None if code is None or code < 0 or timed_out else code,
         signal=-code if code is not None and code < 0 else None,
@@ -75,6 +86,7 @@ async def run_process(
         output_sha256=output.sha256,
         truncated=output.truncated,
         timed_out=timed_out,
+        trouble=too_much(why) if why and not timed_out else None,
         duration_ms=(time.perf_counter() - began) * 1000,
     )
 
@@ -100,18 +112,23 @@ def _spawn(
     )
 
 
-async def _until_it_ends(child: subprocess.Popen[bytes], pipe: int, output: KeptOutput, timeout_s: float) -> bool:
-    """Read the pipe until the process has ended; say whether its time was up first."""
+async def _until_it_ends(
+    child: subprocess.Popen[bytes], pipe: int, output: KeptOutput, timeout_s: float, limits: Limits | None
+) -> str:
+    """Read the pipe until the process has ended ("") or is to be: its time is up, or the name of a limit."""
     loop = asyncio.get_running_loop()
     os.set_blocking(pipe, False)
-    ended: asyncio.Future[bool] = loop.create_future()
+    ended: asyncio.Future[str] = loop.create_future()
     loop.add_reader(pipe, read_some, loop, pipe, output)
-    timer = loop.call_later(timeout_s, settle, ended, True)
+    timer = loop.call_later(timeout_s, settle, ended, _TIME)
+    watch = Watch(child.pid, limits, lambda limit: settle(ended, limit)) if limits is not None else None
     try:
         with _watch(child, ended):
             return await ended
     finally:
         timer.cancel()
+        if watch is not None:
+            watch.stop()
         loop.remove_reader(pipe)
 
 
@@ -128,14 +145,14 @@ def read_some(loop: asyncio.AbstractEventLoop, pipe: int, output: KeptOutput) ->
         loop.remove_reader(pipe)
 
 
-def settle(future: asyncio.Future[bool], value: bool) -> None:
+def settle(future: asyncio.Future[str], value: str) -> None:
     if not future.done():
         future.set_result(value)
 
 
 @contextlib.contextmanager
-def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[bool]) -> Iterator[None]:
-    """Settle `ended` with False once the child has ended, without reaping it where the system allows."""
+def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[str]) -> Iterator[None]:
+    """Settle `ended` with "" once the child has ended, without reaping it where the system allows."""
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(child.pid)
@@ -143,7 +160,7 @@ def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[bool]) -> Itera
         threading.Thread(target=_wait_in_thread, args=(child, loop, ended), daemon=True).start()
         yield
         return
-    loop.add_reader(descriptor, settle, ended, False)
+    loop.add_reader(descriptor, settle, ended, "")
     try:
         yield
     finally:
@@ -152,11 +169,11 @@ def _watch(child: subprocess.Popen[bytes], ended: asyncio.Future[bool]) -> Itera
 
 
 def _wait_in_thread(
-    child: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, ended: asyncio.Future[bool]
+    child: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, ended: asyncio.Future[str]
 ) -> None:
     child.wait()
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(settle, ended, False)
+        loop.call_soon_threadsafe(settle, ended, "")
 
 
 def drain(pipe: int, output: KeptOutput) -> None:

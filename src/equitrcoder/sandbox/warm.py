@@ -28,6 +28,7 @@ from equitrcoder.sandbox.limits import Limits
 from equitrcoder.sandbox.output import KeptOutput
 from equitrcoder.sandbox.process import drain, read_some, settle
 from equitrcoder.sandbox.status import Status
+from equitrcoder.sandbox.watch import too_much
 
 _READY, _END = b"ready", b"end"  # as in keeper.py
 _MOST = 2
@@ -208,12 +209,12 @@ class Keeper:
         """Read the output until the keeper says something or is gone; say whether the time was up first."""
         loop = asyncio.get_running_loop()
         os.set_blocking(pipe, False)
-        ended: asyncio.Future[bool] = loop.create_future()
-        loop.add_reader(self._control, settle, ended, False)
-        timer = loop.call_later(timeout_s, settle, ended, True)
+        ended: asyncio.Future[str] = loop.create_future()
+        loop.add_reader(self._control, settle, ended, "")
+        timer = loop.call_later(timeout_s, settle, ended, "time")
         reading = loop.call_later(_FIRST_READ_S, loop.add_reader, pipe, read_some, loop, pipe, output)
         try:
-            return await ended
+            return bool(await ended)
         finally:
             reading.cancel()
             timer.cancel()
@@ -308,7 +309,7 @@ def _result(answer: list[bytes] | None, output: KeptOutput, *, timed_out: bool, 
         if errno:
             raise OSError(errno, os.strerror(errno))
         code = os.waitstatus_to_exitcode(status)
-        trouble = f"It took too much: more {limit} than a command may have" if limit else None
+        trouble = too_much(limit) if limit else None
     return CommandResult(
         exit_code=None if code < 0 or timed_out else code,
         signal=-code if code < 0 else None,

@@ -64,6 +64,16 @@ def url(value: Any) -> str:
     return text
 
 
+def host_name(value: Any) -> str:
+    """A host, `*.` and a host for all below it, a host with a port, or the name of a preset; lower case."""
+    import re
+
+    text = line(value).lower()
+    if not re.fullmatch(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?", text):
+        raise Mismatch("the name of a host, as pypi.org or *.example.org, or package-indexes", value)
+    return text
+
+
 def switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise Mismatch("true or false", value)

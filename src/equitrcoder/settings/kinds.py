@@ -12,6 +12,7 @@ from equitrcoder.settings.checks import (
     command,
     dollars,
     effort,
+    host_name,
     line,
     listed,
     path,
@@ -78,6 +79,17 @@ def _providers(value: Any) -> Any:
     return check_providers(value)
 
 
+def _numbers(text: str) -> dict[str, int]:
+    """Raises ValueError."""
+    return {name.strip(): int(value) for name, _, value in (part.partition("=") for part in text.split(","))}
+
+
+def _command_limits(value: Any) -> Any:
+    from equitrcoder.settings.rows import check_command_limits
+
+    return check_command_limits(value)
+
+
 def _content(value: Any) -> Any:
     from equitrcoder.settings.rows import check_content
 
@@ -125,6 +137,7 @@ KEYS: dict[str, Kind] = {
     "rules": Kind("a list of rules, such as - deny: run_command git push", _rules, None),
     "sandbox": _choice("auto", "required", "off"),
     "network": SWITCH,
+    "network_hosts": Kind("names of hosts", listed("a list of names of hosts", host_name), _split(",")),
     "env_passthrough": Kind("names of variables", listed("a list of names of variables", variable_name), _split(",")),
     "readable_paths": Kind("absolute paths", listed("a list of absolute paths", absolute_path), _split(os.pathsep)),
     "max_turns": WHOLE,
@@ -140,6 +153,7 @@ KEYS: dict[str, Kind] = {
     "request_timeout_s": SECONDS,
     "max_attempts": WHOLE,
     "command_timeout_s": SECONDS,
+    "command_limits": Kind("whole numbers by name", _command_limits, _numbers),
     "durability": _choice("process", "full"),
     "content": Kind("arguments and results, each full, hash or off, and tools", _content, _both),
     "check": Kind("a command line", command),

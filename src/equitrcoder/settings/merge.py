@@ -22,6 +22,13 @@ def _ranked(*words: str, unset: str = "") -> Callable[[Any, Any], bool]:
     return lambda new, current: words.index(new) >= words.index(current or unset)
 
 
+def _all_lower(new: Any, current: Any) -> bool:
+    from equitrcoder.sandbox.limits import DEFAULTS
+
+    held = {name: current.get(name) or value for name, value in DEFAULTS.items()}
+    return all(not held[name] or value <= held[name] for name, value in new.items())
+
+
 def _keeps_less(new: Any, current: Any) -> bool:
     from equitrcoder.settings.kept import keeps_less
 
@@ -35,8 +42,10 @@ TIGHTER: dict[str, Callable[[Any, Any], bool]] = {
     "max_tokens": _lower,
     "output_limit_tokens": _lower,
     "command_timeout_s": _lower,
+    "command_limits": _all_lower,
     "max_attempts": _lower,
     "network": _lower,  # False is lower than True
+    "network_hosts": lambda new, current: set(new) <= set(current),
     "allow_unpriced": _lower,
     "approve": _ranked("all", "edits", "ask", "deny", unset="ask"),
     "rules": lambda new, current: all(verdict != "allow" for verdict, _ in new),

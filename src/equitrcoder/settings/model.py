@@ -72,6 +72,8 @@ class Settings(_Frozen):
     sandbox: SandboxSetting = "auto"
     network: bool = False
     """Whether commands in the sandbox may reach the network."""
+    network_hosts: tuple[str, ...] = ()
+    """Hosts that commands in the sandbox may reach although `network` is off; `package-indexes` is a set of them."""
     env_passthrough: tuple[str, ...] = ()
     """Names of variables that commands may see although they look like secrets."""
     readable_paths: tuple[str, ...] = ()
@@ -97,6 +99,8 @@ class Settings(_Frozen):
     """How long one attempt may take altogether."""
     max_attempts: int = 5
     command_timeout_s: float = 120.0
+    command_limits: Mapping[str, int] = _EMPTY
+    """cpu_s, memory_mb, processes, file_mb, open_files of one command; the rest as in sandbox/limits.py."""
     durability: Durability = "process"
     content: Mapping[str, Any] = _EMPTY
     """What the ledger keeps of `arguments` and `results`: full (the default of both), hash or off."""

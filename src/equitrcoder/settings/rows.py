@@ -17,6 +17,7 @@ from equitrcoder.settings.checks import (
     switch,
     url,
     variable_name,
+    whole,
 )
 from equitrcoder.settings.model import CREDENTIAL_HEADERS
 
@@ -116,6 +117,9 @@ _KEPT_WORDS = "arguments and results, each full, hash or off"
 
 check_content = _row(
     f"{_KEPT_WORDS}, and tools", {**_KEPT, "tools": _rows("rows by tool", _row(_KEPT_WORDS, _KEPT, ()), _tool_name)}, ()
+)
+check_command_limits = _row(
+    "limits of a command", dict.fromkeys(("cpu_s", "file_mb", "open_files", "processes", "memory_mb"), whole), ()
 )
 check_providers = _rows("rows by name", _row("a provider's row", PROVIDER_FIELDS, ()), _provider_name)
 check_prices = _rows('prices by "provider/model"', _row("a price", PRICE_FIELDS, ("input", "output")), _priced_model)

@@ -43,6 +43,10 @@ def _value(key: str, value: Any) -> str:
             for what in ("arguments", "results")
             if not name or what in row
         )
+    if key == "command_limits":
+        from equitrcoder.sandbox.limits import DEFAULTS
+
+        return ", ".join(f"{name} {number or 'of the machine'}" for name, number in {**DEFAULTS, **value}.items())
     if isinstance(value, Mapping):
         return ", ".join(map(shown, value)) or "not set"  # names only: rows may hold credentials
     if isinstance(value, tuple):

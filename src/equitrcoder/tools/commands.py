@@ -29,6 +29,10 @@ def command_result(result: CommandResult, timeout_s: float) -> ToolResult:
         found = _result(result, f"{message}.{advice} Its output until then:\n{output}", metadata | {"timed_out": True})
         found.outcome, found.error_type, found.error_message = "timeout", "timeout", message
         return found
+    if result.trouble is not None:
+        found = _result(result, f"{result.trouble}. Its output until then:\n{output}", metadata)
+        found.outcome, found.error_type, found.error_message = "failed", "ended_by_sandbox", result.trouble
+        return found
     if result.exit_code == 0:
         return _result(result, output or "(no output)", metadata)
     if result.signal is not None:

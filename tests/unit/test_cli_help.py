@@ -15,6 +15,7 @@ BELOW = {
     "config": ("path", "show"),
     "db": ("backup", "check", "path", "prune", "rebuild", "size"),
     "export": ("calls", "runs", "turns"),
+    "mcp": ("accept", "check", "list", "tools"),
     "runs": ("delete",),
 }
 NAMES = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.log_file import ToolLog
     from equitrcoder.mcp.tools import AcceptTools, McpTools
+    from equitrcoder.mcp.walls import Ground
+    from equitrcoder.records import SandboxLevel
 
 
 class Surroundings:
@@ -55,6 +57,7 @@ class Surroundings:
             on_trouble=on_notice,
             tool_log=tool_log,
             content=_content(settings),
+            spill=(settings.spill_limit_bytes, settings.spill_total_bytes) if settings.spill_results else None,
         )
         self.sandbox: Sandbox = choose_sandbox(
             settings.sandbox,
@@ -64,6 +67,7 @@ class Surroundings:
             env_passthrough=settings.env_passthrough,
             readable=settings.readable_paths,
             hidden=hidden,
+            limits=settings.command_limits,
         )
         self._workspace = Workspace.open(repo, hidden=hidden)
         self.toolbox = Toolbox(
@@ -83,18 +87,9 @@ class Surroundings:
             return
         from equitrcoder.mcp.servers import servers_of
         from equitrcoder.mcp.tools import McpTools
-        from equitrcoder.mcp.walls import Ground
 
         settings = self._settings
-        ground = Ground(
-            self._repo,
-            self._environ,
-            level=self.sandbox.level,
-            network=settings.network is True,
-            env_passthrough=settings.env_passthrough,
-            readable=settings.readable_paths,
-            hidden=self._hidden,
-        )
+        ground = ground_for(self._repo, settings, self._environ, level=self.sandbox.level, hidden=self._hidden)
         self._mcp = McpTools(
             servers_of(settings.mcp_servers),
             ground,
@@ -113,6 +108,23 @@ class Surroundings:
         await self.sandbox.aclose()
         self._workspace.close()
         self.ledger.close()
+
+
+def ground_for(
+    repo: Path, settings: Settings, environ: Mapping[str, str], *, level: SandboxLevel, hidden: Sequence[Path]
+) -> Ground:
+    """Where MCP servers run: what stands around commands stands around them, but no list of hosts."""
+    from equitrcoder.mcp.walls import Ground
+
+    return Ground(
+        repo,
+        environ,
+        level=level,
+        network=settings.network is True,
+        env_passthrough=settings.env_passthrough,
+        readable=settings.readable_paths,
+        hidden=hidden,
+    )
 
 
 def _secrets(settings: Settings, environ: Mapping[str, str]) -> list[str]:

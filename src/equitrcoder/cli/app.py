@@ -30,6 +30,7 @@ COMMANDS = {
     "export": ("equitrcoder.cli.export", "Write runs, turns or calls as JSON, JSON Lines or CSV."),
     "providers": ("equitrcoder.cli.providers", "List the providers and which keys are set."),
     "models": ("equitrcoder.cli.models", "List known models, their prices and context sizes."),
+    "mcp": ("equitrcoder.cli.mcp", "Look at MCP servers and at the tools they offer."),
     "doctor": ("equitrcoder.cli.doctor", "Find what could keep runs from working here."),
     "config": ("equitrcoder.cli.config", "Show the settings and where each comes from."),
     "db": ("equitrcoder.cli.db", "Look after the index of the ledger."),

@@ -94,12 +94,14 @@ async def _go_on(
 ) -> int:
     from equitrcoder.agent.session import Session, SessionOptions
     from equitrcoder.agent.startup import settings_for
-    from equitrcoder.cli.run import approver, show_run
+    from equitrcoder.cli.run import accept_tools, approver, show_run
 
     folder = before.folder(repo)
     model = flags.pop("model") or before.model
     settings = settings_for(folder, os.environ, {**before.flags, **take_settings(flags)}, trust=trust)
-    options = SessionOptions(sink=sink, approver=approver(not ask), on_notice=view.notice)
+    options = SessionOptions(
+        sink=sink, approver=approver(not ask), accept_tools=accept_tools(not ask), on_notice=view.notice
+    )
     async with Session(folder, settings, os.environ, model=model, options=options) as session:
         view.begin(session)
         return await show_run(session.resume(before, check=settings.check), view)

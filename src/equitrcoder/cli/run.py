@@ -69,7 +69,9 @@ async def _run(
     settings = settings_for(repo, os.environ, take_settings(flags), trust=trust)
     with stopping_on_signals() as stop:
         sink, view = faces(as_json=as_json, plain=plain, verbose=verbose, stop=stop)
-        options = SessionOptions(sink=sink, approver=approver(as_json), on_notice=view.notice)
+        options = SessionOptions(
+            sink=sink, approver=approver(as_json), accept_tools=accept_tools(as_json), on_notice=view.notice
+        )
         async with Session(repo, settings, os.environ, model=model, options=options) as session:
             view.begin(session)
             return await show_run(session.run(task, check=settings.check), view)
@@ -111,3 +113,13 @@ def approver(as_json: bool) -> Any:
     from equitrcoder.cli.asking import AskAtTerminal
 
     return AskAtTerminal()
+
+
+def accept_tools(as_json: bool) -> Any:
+    """A person to ask about changed tools of MCP servers; None without a terminal."""
+    if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    from equitrcoder.cli.interactive.lines import PlainLines
+    from equitrcoder.cli.mcp_text import asking
+
+    return asking(PlainLines(terminal=True))

@@ -18,7 +18,7 @@ from equitrcoder.mcp.offering import MOST_TOOLS_TOGETHER, Offer, offers
 from equitrcoder.mcp.servers import Server, ServerTrouble
 from equitrcoder.mcp.words import bounded, one_line, seen
 from equitrcoder.records import JSON
-from equitrcoder.tools.values import InvalidCall, ToolFailure, ToolResult, ValidCall
+from equitrcoder.tools.values import ToolFailure, ToolResult, ValidCall
 from equitrcoder.wires.values import ToolSpec
 
 if TYPE_CHECKING:
@@ -240,4 +240,10 @@ async def _connection_class() -> type[Connection]:
     return found
 
 
-__all__ = ["AcceptTools", "InvalidCall", "McpTools"]
+async def ask_server(server: Server, ground: Ground, known: Known) -> None:
+    """Start a server, take what it offers into what is known of it, and end it. Raises ServerTrouble."""
+    connection = (await _connection_class())(server, ground)
+    try:
+        known.take(await connection.start(), server.setup(ground.environ))
+    finally:
+        await connection.aclose()

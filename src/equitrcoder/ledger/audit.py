@@ -138,7 +138,7 @@ class _Audit:
                 self._tell_progress()
             if runs is None and session is None:
                 self._look_for_strays()
-                self._index.compare_sums()
+                self._compare_sums()
             self._settle(whole=runs is None and session is None)
         finally:
             self._index.close()
@@ -225,6 +225,13 @@ class _Audit:
             self._index.compare(known.entry, known.clock)
         except sqlite3.DatabaseError as error:
             self._tell("index_row_missing", run_id, NAME, f"it cannot be read: {error}")
+            self._index.give_up()
+
+    def _compare_sums(self) -> None:
+        try:
+            self._index.compare_sums()
+        except sqlite3.DatabaseError as error:
+            self._tell("index_row_missing", None, NAME, f"it cannot be read: {error}")
             self._index.give_up()
 
     # The register as a whole.

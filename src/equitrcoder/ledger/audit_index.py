@@ -144,7 +144,7 @@ class IndexAudit:
                 found = f"SELECT {name} AS name, {sums} FROM statistics WHERE {_ALWAYS} GROUP BY 1"  # noqa: S608
                 self._compare_sums(grouping, self._live.execute(expected), self._live.execute(found, (grouping,)))
         finally:
-            self._live.execute("COMMIT")
+            self._live.rollback()
 
     def _compare_sums(self, grouping: str, runs: sqlite3.Cursor, sums: sqlite3.Cursor) -> None:
         # Answers stand in rows without a tool: they are in the sums over all only.

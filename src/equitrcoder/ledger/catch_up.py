@@ -50,6 +50,7 @@ def open_index(state_dir: Path, current: Index | None = None) -> Index:
 
 def _up_to_date(index: Index) -> Index:
     try:
+        index.look_after_log()
         index.read_register()
     except BaseException:
         index.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from equitrcoder.ledger import cells, register, rows, schema, tombstones
 from equitrcoder.ledger.batch import RUN_FACTS, RUN_SUMS, Batch, added_up, fact
 from equitrcoder.ledger.counting import Counting
 from equitrcoder.ledger.journal import Handed
-from equitrcoder.ledger.reading import Damage, Piece, Place, read_piece
+from equitrcoder.ledger.reading import TWICE, Damage, Piece, Place, read_piece
 
 NAME = "index.sqlite"
 _BUSY_S = 10.0
+_LEFT_TO_PARENTS: list[sqlite3.Connection] = []
+"""Connections of the process that this one is a fork of: never used, never closed."""
 _FOLD_RUNS = 64
 """So many finished runs are folded into the sums together; until then a question adds their cells up itself."""
 
@@ -27,6 +30,10 @@ class WrongSchema(sqlite3.DatabaseError):
 
 class RegisterCut(sqlite3.DatabaseError):
     """runs.jsonl has lost lines: what the index remembers of it no longer holds."""
+
+
+class LogGone(sqlite3.DatabaseError):
+    """The write-ahead log of an open index was deleted or replaced."""
 
 
 class Index:
@@ -44,12 +51,14 @@ class Index:
     def __init__(self, path: Path | None, state_dir: Path) -> None:
         self.path = path
         self.state_dir = state_dir
+        self._process_id = os.getpid()
         self.fold_runs = _FOLD_RUNS
         name = ":memory:" if path is None else str(path)
         self.connection = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
             self.inode = None if path is None else path.stat().st_ino
+            self._log_inodes = self._look_at_log()
         except BaseException:
             self.connection.close()
             raise
@@ -81,7 +90,10 @@ class Index:
 
     def close(self) -> None:
         """Close the file."""
-        self.connection.close()
+        if self.inherited:
+            _LEFT_TO_PARENTS.append(self.connection)  # closing it here would be felt there
+        else:
+            self.connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -95,7 +107,9 @@ class Index:
         self.connection.execute("COMMIT")
 
     def replaced(self) -> bool:
-        """Whether the file was deleted, or replaced by a rebuild, since it was opened."""
+        """Whether the file was deleted, or replaced by a rebuild, since it was opened; or this is a fork of who did."""
+        if self.inherited:
+            return True
         if self.path is None:
             return False
         try:
@@ -103,28 +117,47 @@ class Index:
         except OSError:
             return True
 
+    @property
+    def inherited(self) -> bool:
+        """Whether a parent process opened it: a connection does not survive a fork."""
+        return os.getpid() != self._process_id
+
+    def look_after_log(self) -> None:
+        """See that the write-ahead log is still there: without it, whoever opens the file now does not see all.
+
+        Raises:
+            LogGone: Somebody deleted or replaced it.
+        """
+        if self._look_at_log() != self._log_inodes:
+            raise LogGone("the write-ahead log was taken away")
+
+    def _look_at_log(self) -> list[int]:
+        if self.path is None:
+            return []
+        return [_inode(Path(f"{self.path}{suffix}")) for suffix in ("-wal", "-shm")]
+
     # The register: which runs there are, and in which order.
 
     def read_register(self) -> None:
         """Take in the new lines of runs.jsonl. Costs one stat when there are none."""
-        offset = self._register_offset()
+        offset, _ = self._register_place()
         size = _size(self.state_dir / register.NAME)
         if size == offset:
             return
         with self.transaction():
-            offset = self._register_offset()
-            if size < offset:
-                raise RegisterCut("runs.jsonl is shorter than it was")
+            offset, tail = self._register_place()
+            if size < offset or (tail and tail != register.tail_hash(self.state_dir, offset)):
+                raise RegisterCut("runs.jsonl is not the one that it was")
             reading = register.read(self.state_dir, offset)
             for entry in reading.entries:
                 self._take_entry(entry)
             for place in reading.unreadable:
                 self._add_damage(Damage(register.NAME, place, 0, "a line cannot be read"))
-            self._set_progress("register", reading.offset)
+            self._set_progress("register", reading.offset, register.tail_hash(self.state_dir, reading.offset))
 
-    def _register_offset(self) -> int:
-        found = self.connection.execute("SELECT value FROM progress WHERE name = 'register'").fetchone()
-        return int(found[0]) if found else 0
+    def _register_place(self) -> tuple[int, str]:
+        found = self.connection.execute("SELECT value, text FROM progress WHERE name = 'register'").fetchone()
+        return (int(found[0]), found[1]) if found else (0, "")
 
     def _set_progress(self, name: str, value: int, text: str = "") -> None:
         self.connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (name, value, text))
@@ -250,6 +283,10 @@ class Index:
             self._add_damage(Damage(state["path"], size, place.offset - size, what))
             place = place._replace(offset=0)
         piece = read_piece(path, place, name=state["path"], verify=verify)
+        if place.offset and not _follows(piece, place):  # cut and grown again: what is new may stand before this place
+            piece = read_piece(path, place._replace(offset=0), name=state["path"], verify=verify)
+            known_twice = [item for item in piece.damage if not item.what.endswith(TWICE)]
+            piece = piece._replace(damage=known_twice)
         if piece.place.offset == place.offset:
             return False
         self._apply_piece(run_id, state, piece)
@@ -364,6 +401,20 @@ _JOURNAL = (
     "FROM journals AS j JOIN agent_runs AS r USING (run_id) WHERE run_id = ?"
 )
 _ENTER_CALL = _insert_statement("tool_calls", tuple(rows.CALL_COLUMNS))
+
+
+def _follows(piece: Piece, place: Place) -> bool:
+    """Whether what was read goes on from a place."""
+    if piece.damage and piece.damage[0].offset == place.offset:
+        return False
+    return not piece.events or piece.events[0][2]["seq"] == place.seq + 1
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _size(path: Path) -> int:

@@ -14,6 +14,7 @@ from equitrcoder import jsontext
 from equitrcoder.ledger import files
 
 _PIECE_BYTES = 1_000_000
+TWICE = "stands twice"
 
 
 class Damage(NamedTuple):
@@ -160,7 +161,7 @@ class _Checker:
             self._tell(line, f"entry {self._seq + 1} cannot be read")
             self._sure = False
         elif event["seq"] <= self._seq:
-            self._tell(line, f"entry {event['seq']} stands twice")
+            self._tell(line, f"entry {event['seq']} {TWICE}")
         else:
             self._check(event, line)
             self._seq = event["seq"]

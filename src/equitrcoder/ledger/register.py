@@ -6,6 +6,7 @@ cut tail shows. The place of a run's first line is its number: an order that no 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from equitrcoder.ledger.journal import now_text
 
 NAME = "runs.jsonl"
 _HEAD = b'{"v":1,"at":"'
+_TAIL_BYTES = 256
+_LINE_BYTES = 65_536
 
 REPEATED = (
     "run_id",
@@ -87,6 +90,34 @@ def read(state_dir: Path, offset: int = 0) -> RegisterReading:
     except FileNotFoundError:
         pass
     return RegisterReading(entries, offset, unreadable)
+
+
+def tail_hash(state_dir: Path, offset: int) -> str:
+    """What stands before a place in the register, so that it can be known again; empty when nothing does."""
+    try:
+        fd = files.open_to_read(state_dir / NAME)
+    except OSError:
+        return ""
+    try:
+        begin = max(0, offset - _TAIL_BYTES)
+        data = os.pread(fd, offset - begin, begin)
+    finally:
+        os.close(fd)
+    return hashlib.sha256(data).hexdigest() if data else ""
+
+
+def names(state_dir: Path, offset: int, run_id: str) -> bool:
+    """Whether the line at a place is still the one that says where a run began."""
+    try:
+        fd = files.open_to_read(state_dir / NAME)
+    except OSError:
+        return False
+    try:
+        line, end, _ = os.pread(fd, _LINE_BYTES, offset).partition(b"\n")
+    finally:
+        os.close(fd)
+    fields = parse_line(line) if end else None
+    return fields is not None and (fields["type"], fields["run_id"]) == ("started", run_id)
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:

@@ -119,17 +119,31 @@ class IndexWriter:
             return self._due
 
     def _catch_up(self) -> None:
-        from equitrcoder.ledger.catch_up import open_index
+        import sqlite3
 
         try:
-            self._index = open_index(self._state_dir, self._index)
-            for run_id, handed in list(self._runs.items()):
-                self._index.take_handed(run_id, self._all_of(handed))
-                with contextlib.suppress(FileNotFoundError):  # its recorder tells that the journal is gone
-                    if self._index.follow(run_id, verify=False):
-                        self._runs.pop(run_id)
+            try:
+                self._take_in()
+            except sqlite3.OperationalError:
+                raise  # busy, read-only, full
+            except sqlite3.DatabaseError:  # somebody cut or overwrote it: opened again it shows, and is made anew
+                if self._index is not None:
+                    self._index.close()
+                    self._index = None
+                self._take_in()
         except Exception as error:  # noqa: BLE001 - whatever it is, the journals are the truth and the run goes on
-            self._tell("index", f"The index cannot be written ({error}); the journals are complete.")
+            fix = "Fix: make room, or give the folder to this user; equitrcoder db rebuild makes the index anew."
+            self._tell("index", f"The index cannot be written ({error}); the journals are complete. {fix}")
+
+    def _take_in(self) -> None:
+        from equitrcoder.ledger.catch_up import open_index
+
+        self._index = open_index(self._state_dir, self._index)
+        for run_id, handed in list(self._runs.items()):
+            self._index.take_handed(run_id, self._all_of(handed))
+            with contextlib.suppress(FileNotFoundError):  # its recorder tells that the journal is gone
+                if self._index.follow(run_id, verify=False):
+                    self._runs.pop(run_id)
 
     def _all_of(self, handed: deque[Handed]) -> list[Handed]:
         taken = []

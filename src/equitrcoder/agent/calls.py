@@ -15,6 +15,7 @@ from equitrcoder.wires.values import ResultForModel
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.recorder import RecordedCall, RunRecorder
+    from equitrcoder.ledger.spilled import LargeResult
     from equitrcoder.tools import Toolbox, ValidCall
 
     from .approvals import ApprovalAnswer, Approvals
@@ -125,7 +126,9 @@ class CallRunner:
         )
         started = time.monotonic()
         try:
-            result = await self._toolbox.run(valid)
+            with self._recorder.large_result(call) as large:
+                result = await self._toolbox.run(valid)
+                _tell_whole(result, large)
         except asyncio.CancelledError:
             stopped = _refused("cancelled", "cancelled", "the run was stopped while this call was running")
             if changed:
@@ -181,6 +184,15 @@ class CallRunner:
             metadata=result.metadata,
             error=_error_of(result),
         )
+
+
+def _tell_whole(result: ToolResult, large: LargeResult) -> None:
+    """Say of a result that its tool cut what the whole is, as redacted, and where it stands."""
+    found = large.settle(result.full_bytes)
+    if found is not None:
+        result.full_bytes, result.full_sha256, spilled = found
+        if spilled is not None:
+            result.metadata["spilled"] = spilled
 
 
 def _since(started: float) -> float:

@@ -39,6 +39,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "start_without_call": ("the start of a call that is not open", RESTORE),
     "outcome_unknown": ("a call ended in a way that there is not", RESTORE),
     "result_differs": ("a result has not the hash or size that was written with it", RESTORE),
+    "spilled_result_differs": (
+        "the file of a large result is gone, or not as it was written",
+        "take the file from a backup; the entry has head and tail of it",
+    ),
     "index_row_missing": ("the index lacks what the journal says", REBUILD),
     "index_row_extra": ("the index has what the journal does not say", REBUILD),
     "index_row_differs": ("the index says something else than the journal", REBUILD),

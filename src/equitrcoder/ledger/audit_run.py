@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from equitrcoder.ledger import files
+from equitrcoder.ledger import files, spilled
 from equitrcoder.ledger.audit_report import AuditReport, Difference
 from equitrcoder.ledger.audit_values import agree
 from equitrcoder.ledger.encoding import encode, text_bytes
@@ -100,6 +100,7 @@ class RunAudit:
         self.last_line = Line(0, 0, b"", True)
         self.started: dict[str, Any] = {}
         self.end: dict[str, Any] = {}
+        self._state_dir = state_dir
         self._file = state_dir / path
         self._ended = ended
         self._report = report
@@ -112,6 +113,7 @@ class RunAudit:
         self._not_kept: Counter[str] = Counter()
         self._ordinal = 0
         self._sure = True  # whether the line before can be what was written
+        self._unreadable = 0  # lines just before
         self._torn: Line | None = None
         self._wire: str | None = None
 
@@ -153,11 +155,13 @@ class RunAudit:
         before, self.last_line = self.last_line, line
         if event is None:
             self._tell("entry_unreadable", f"entry {self.entries + 1} cannot be read", line, harm=True)
-            self.entries += 1
+            self._unreadable += 1
             self._sure = False
             return
         seq = event["seq"]
-        if seq != self.entries + 1:
+        follows = self.entries + 1
+        unreadable, self._unreadable = self._unreadable, 0
+        if not follows <= seq <= follows + unreadable:  # what cannot be read was an entry, or never was one
             what = "entries are missing before it" if seq > self.entries else "it stands in another place already"
             numbers = {"expected": f"entry {self.entries + 1}", "found": f"entry {seq}"}
             self._tell("entries_out_of_sequence", what, line, event, harm=True, **numbers)
@@ -321,6 +325,11 @@ class RunAudit:
             self._tell_call("outcome_unknown", "how it ended", line, uid, call, found=_short(outcome))
         self._outcomes[_who(call), str(outcome)] += 1
         self._check_result(event, line, uid, call)
+        metadata = event.get("result_metadata")
+        if isinstance(metadata, dict) and "spilled" in metadata:
+            trouble = spilled.trouble_with(self._state_dir, self.run_id, metadata["spilled"])
+            if trouble is not None:
+                self._tell_call("spilled_result_differs", trouble, line, uid, call)
 
     def _check_result(self, event: dict[str, Any], line: Line, uid: str, call: _Call) -> None:
         size, digest = event.get("result_bytes"), event.get("result_sha256")
@@ -339,6 +348,7 @@ class RunAudit:
 
     def _settle(self) -> None:
         report = self._report
+        self.entries += self._unreadable
         if self._torn is not None and not self.running:
             self._tell("entry_cut", "the last entry is cut off", self._torn, harm=True)
         if self.finished:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.journal import Written
     from equitrcoder.ledger.log_file import ToolLog
+    from equitrcoder.ledger.spilled import Spills
     from equitrcoder.records import JSON, AgentRole, Capture, RunStatus
 
 
@@ -36,6 +38,7 @@ class Ledger:
         durability: `process`: survives any kill. `full`: survives power loss, at one fdatasync per event.
         on_trouble: Hears one line per kind of trouble, once. Its own exceptions are ignored.
         content: What is kept of arguments and results; None: everything.
+        spill: Write results that their tools cut to files of their own: at most so many bytes each, and all together.
         tool_log: Gets a line for every call of its runs when the call is closed; closed with the ledger.
 
     Example:
@@ -56,6 +59,7 @@ class Ledger:
         on_trouble: Callable[[str], None] | None = None,
         tool_log: ToolLog | None = None,
         content: Content | None = None,
+        spill: tuple[int, int] | None = None,
     ) -> None:
         self.state_dir = state_dir
         self._tool_log = tool_log
@@ -66,7 +70,10 @@ class Ledger:
         self._told: set[str] = set()
         self._guard = threading.Lock()
         self._recorders: dict[str, RunRecorder] = {}
+        self._registered: dict[str, tuple[int, dict[str, Any]]] = {}  # by run, where its line is and what it says
         self._writer = IndexWriter(state_dir, self._tell)
+        self._spills = None if spill is None else self._make_spills(*spill)
+        _OPEN.add(self)
 
     def __enter__(self) -> Ledger:
         return self
@@ -131,6 +138,7 @@ class Ledger:
             on_event=partial(self._writer.take, run_id),
             on_finish=self._finished,
             content=self._content,
+            spills=self._spills,
             previous_run_id=previous_run_id,
         )
         with self._guard:
@@ -138,6 +146,11 @@ class Ledger:
         self._writer.add(run_id)
         self._writer.take(run_id, b"run_started", written, fields)
         return recorder
+
+    def _make_spills(self, limit_bytes: int, total_bytes: int) -> Spills:
+        from equitrcoder.ledger.spilled import Spills
+
+        return Spills(self.state_dir, limit_bytes=limit_bytes, total_bytes=total_bytes, tell=self._tell)
 
     def _open_journal(
         self, run_id: str, fields: dict[str, Any], settings: Mapping[str, JSON]
@@ -151,7 +164,8 @@ class Ledger:
             body = compose(self._redactor, fields, {"settings": dict(settings)})
             written = journal.append(b"run_started", body)
             journal.settle()
-            self._register("started", journal, {name: fields[name] for name in register.REPEATED})
+            facts = {name: fields[name] for name in register.REPEATED}
+            self._registered[run_id] = self._register("started", journal, facts), facts
         except OSError as error:
             if journal is not None:
                 journal.discard()
@@ -162,9 +176,9 @@ class Ledger:
             ) from error
         return journal, written
 
-    def _register(self, kind: str, journal: Journal, fields: dict[str, Any]) -> None:
+    def _register(self, kind: str, journal: Journal, fields: dict[str, Any]) -> int:
         redacted, _ = self._redactor.json(fields)
-        register.append(self.state_dir, kind, {**redacted, "journal": self._relative(journal)})
+        return register.append(self.state_dir, kind, {**redacted, "journal": self._relative(journal)})
 
     def _relative(self, journal: Journal) -> str:
         return journal.path.relative_to(self.state_dir).as_posix()
@@ -176,14 +190,26 @@ class Ledger:
         with contextlib.suppress(OSError):  # told when it happened; `close` counts what is lost
             journal.settle()
         try:
+            self._look_after_register(recorder.run_id, journal)
             self._register(
                 "finished",
                 journal,
                 {"run_id": recorder.run_id, "status": status, "entries": journal.seq, "last": journal.last_hash},
             )
         except OSError as error:
-            self._tell("register", f"Cannot write {self.state_dir / 'runs.jsonl'} ({error.strerror}).")
+            why = (error.strerror or str(error)).lower()
+            healed = "the next command that reads the ledger enters the run's end when there is room"
+            self._tell("register", f"Cannot write {self.state_dir / register.NAME} ({why}); {healed}. Fix: make room.")
         journal.close()
+
+    def _look_after_register(self, run_id: str, journal: Journal) -> None:
+        """Does it still say where the run began? If it was deleted, replaced or cut, the run is entered again."""
+        place, facts = self._registered.pop(run_id)
+        if register.names(self.state_dir, place, run_id):
+            return
+        self._register("started", journal, {**facts, "found": True})
+        what = f"{self.state_dir / register.NAME} was deleted, replaced or cut during the run, which is in it again."
+        self._tell("register_gone", f"{what} Fix: equitrcoder db rebuild enters what else it had.")
 
     def close(self) -> None:
         """Wait until the index has everything (10 s at most) and end its thread.
@@ -198,6 +224,15 @@ class Ledger:
         if self._tool_log is not None:
             self._tool_log.close()
 
+    def _after_fork(self) -> None:
+        """In the child: the runs, the thread and the open index are the parent's. What is started here is new."""
+        _LEFT_TO_PARENTS.append(self._writer)  # it has the index open, which must not be closed here
+        self._guard = threading.Lock()
+        self._recorders.clear()
+        self._registered.clear()
+        self._told.clear()
+        self._writer = IndexWriter(self.state_dir, self._tell)
+
     def _tell(self, kind: str, line: str) -> None:
         with self._guard:
             if kind in self._told:
@@ -206,3 +241,16 @@ class Ledger:
         if self._on_trouble is not None:
             with contextlib.suppress(Exception):  # a listener must never end a run
                 self._on_trouble(line)
+
+
+_OPEN: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_LEFT_TO_PARENTS: list[IndexWriter] = []
+
+
+def _after_fork() -> None:
+    for ledger in list(_OPEN):
+        ledger._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from equitrcoder.errors import LedgerError
-from equitrcoder.ledger import files, register, tombstones
+from equitrcoder.ledger import files, register, spilled, tombstones
 from equitrcoder.ledger.catch_up import catch_up, open_index
 from equitrcoder.ledger.index import Index
 from equitrcoder.records import format_time
@@ -27,7 +27,7 @@ class Doomed:
     run_id: str
     calls: int
     bytes: int
-    """Of its journal."""
+    """Of its journal and its spilled results."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,6 +120,7 @@ def _doomed(index: Index, run_id: str, calls: int) -> Doomed:
         size = (index.state_dir / index.registered(run_id)[0]).stat().st_size
     except OSError:
         size = 0
+    size += spilled.size_of(index.state_dir / spilled.FOLDER / run_id)
     return Doomed(run_id=run_id, calls=calls, bytes=size)
 
 

@@ -15,9 +15,12 @@ from equitrcoder.ledger.entries import compose
 from equitrcoder.records import CLOSED_OUTCOMES, new_ulid
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.journal import Journal, Written
     from equitrcoder.ledger.redaction import Redactor
+    from equitrcoder.ledger.spilled import LargeResult, Spills
     from equitrcoder.records import JSON, Approval, Outcome, RunStatus, SandboxLevel, ToolKind
     from equitrcoder.wires.values import LateResult, Turn, WireCall
 
@@ -73,6 +76,7 @@ class RunRecorder:
         on_finish: Callable[[RunRecorder, RunStatus], None],
         content: Content | None = None,
         previous_run_id: str | None = None,
+        spills: Spills | None = None,
     ) -> None:
         self.run_id = run_id
         self.session_id = session_id
@@ -81,6 +85,7 @@ class RunRecorder:
         self.journal = journal
         self._redactor = redactor
         self._content = content
+        self._spills = spills
         self._on_event = on_event
         self._on_finish = on_finish
         self._guard = threading.Lock()
@@ -263,6 +268,13 @@ class RunRecorder:
         self._running[call.call_uid] = call
         fields = {"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}
         self._write(b"call_started", encode(fields), fields)  # all words of ours: there is nothing to redact
+
+    def large_result(self, call: RecordedCall) -> AbstractContextManager[LargeResult]:
+        """Around the run of a call's tool: what it cuts is counted and hashed as redacted, and perhaps written."""
+        from equitrcoder.ledger.spilled import large_result
+
+        keeps = self._content is None or self._content.of(call.call.name, "results") == "full"
+        return large_result(self._redactor, self._spills if keeps else None, self.run_id)
 
     def approval(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_HELD_BYTES = 16_384
 """More is never held back: no key that is known is longer, a PEM block of 16,384 bits included."""
-_CONTEXT_BYTES = 256
+CONTEXT_BYTES = 256
 """As much of what was said is remembered: a key name before its value, the user before a URL's password."""
 _LONGEST_BEGINNING = 64
 
@@ -91,7 +91,7 @@ class StreamRedactor:
                 pieces += raw[position : max(position, span.start)], span.mark.encode()
                 position = span.stop
         pieces.append(raw[position:stop])
-        self._context, self._held = raw[max(0, stop - _CONTEXT_BYTES) : stop], raw[stop:]
+        self._context, self._held = raw[max(0, stop - CONTEXT_BYTES) : stop], raw[stop:]
         return b"".join(pieces).decode("utf-8", "surrogatepass")
 
     def _certain(self, raw: bytes, first: int, spans: list[Span]) -> int:

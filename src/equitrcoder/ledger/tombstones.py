@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equitrcoder.ledger import cells, register, rows, sketch
+from equitrcoder.ledger import cells, register, rows, sketch, spilled
 from equitrcoder.ledger.schema import SUMS
 from equitrcoder.records import JSON
 
@@ -107,6 +107,7 @@ def take(connection: sqlite3.Connection, state_dir: Path, entry: register.Entry,
     if not keep_file and _JOURNAL.fullmatch(journal) and ".." not in journal:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             (state_dir / journal).unlink()
+        spilled.remove(state_dir, run_id)
 
 
 def _cells_of(connection: sqlite3.Connection, fields: dict[str, Any]) -> cells.Cells:

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Whole(Protocol):
+    """Takes all of a large output, for the record."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """Of all that it took, as it stands in the record; nothing comes after it."""
+
+
+WHOLE: ContextVar[Callable[..., Whole] | None] = ContextVar("whole", default=None)
+"""Opens what takes an output that is longer than is kept; None: nobody wants it. See ledger/spilled.py."""
 
 
 class KeptOutput:
@@ -21,12 +39,17 @@ class KeptOutput:
         self._head = bytearray()
         self._tail = bytearray()
         self._hash = hashlib.sha256()
+        self._open_whole = WHOLE.get()
+        self._whole: Whole | None = None
         self.total_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        self._hash.update(data)
         self.total_bytes += len(data)
+        if self._whole is None and self._open_whole is not None and self.truncated:
+            self._whole = self._open_whole()
+            self._whole.feed(bytes(self._head + self._tail))  # all until now: nothing is cut off before this
+        (self._hash.update if self._whole is None else self._whole.feed)(data)
         room = self._head_limit - len(self._head)
         if room > 0:
             self._head += data[:room]
@@ -61,8 +84,8 @@ class KeptOutput:
 
     @property
     def sha256(self) -> str:
-        """Of all bytes, hex."""
-        return self._hash.hexdigest()
+        """Of all bytes, hex; where `WHOLE` takes them, as it has them."""
+        return self._hash.hexdigest() if self._whole is None else self._whole.sha256
 
     def joined(self) -> bytes:
         """Head and tail; where the middle was left out a line says how much."""

@@ -156,6 +156,9 @@ KEYS: dict[str, Kind] = {
     "command_limits": Kind("whole numbers by name", _command_limits, _numbers),
     "durability": _choice("process", "full"),
     "content": Kind("arguments and results, each full, hash or off, and tools", _content, _both),
+    "spill_results": SWITCH,
+    "spill_limit_bytes": WHOLE,
+    "spill_total_bytes": WHOLE,
     "check": Kind("a command line", command),
 }
 """Every key; equal to the attributes of `Settings` (a test holds them together)."""

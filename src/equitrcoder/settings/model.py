@@ -104,6 +104,12 @@ class Settings(_Frozen):
     durability: Durability = "process"
     content: Mapping[str, Any] = _EMPTY
     """What the ledger keeps of `arguments` and `results`: full (the default of both), hash or off."""
+    spill_results: bool = False
+    """Whether results that are too long for the model are kept whole, in files beside the ledger."""
+    spill_limit_bytes: int = 100_000_000
+    """Most of one of them."""
+    spill_total_bytes: int = 2_000_000_000
+    """Most of all of them."""
     check: str | None = None
     """Command that must exit 0 when the model says it is done."""
 

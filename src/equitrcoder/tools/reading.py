@@ -161,14 +161,19 @@ def _count_lines(data: bytes) -> int:
 
 
 def _survey(source: _Source, start: int, stop: int) -> tuple[int, str]:
-    """Count the lines of a stretch, and hash it."""
+    """Count the lines of a stretch, and hash it as it stands in the record: where somebody takes it, redacted."""
+    from equitrcoder.sandbox.output import WHOLE
+
+    open_whole = WHOLE.get()
+    whole = None if open_whole is None else open_whole(to_file=False)
     digest = hashlib.sha256()
+    take = digest.update if whole is None else whole.feed
     newlines, last = 0, b"\n"
     for piece in source.chunks(start, stop):
-        digest.update(piece)
+        take(piece)
         newlines += piece.count(b"\n")
         last = piece[-1:]
-    return newlines + (last != b"\n"), digest.hexdigest()
+    return newlines + (last != b"\n"), digest.hexdigest() if whole is None else whole.sha256
 
 
 def _offset_of_line(source: _Source, line: int, offset: int, at_line: int) -> int | None:

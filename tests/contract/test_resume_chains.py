@@ -149,7 +149,9 @@ def twice(pick: int) -> Callable[[ModelFunction], ModelFunction]:
 
 @pytest.mark.parametrize("pick", [0, 1])
 async def test_of_several_answers_the_one_that_was_taken_goes_back(tmp_path: Path, pick: int) -> None:
-    answers = [Answer(text=f"{step}{place}", calls=[READ]) for step in "ab" for place in (0, 1)]
+    # of the first two one asks for nothing
+    calls = [[READ] if place == pick or step == "b" else [] for step in "ab" for place in (0, 1)]
+    answers = [Answer(text=text, calls=asked) for text, asked in zip(("a0", "a1", "b0", "b1"), calls, strict=True)]
     with bench(tmp_path, [*answers, Answer(text="done"), Answer(text="done")]) as place:
         async with place.session(middleware=[twice(pick)], max_turns=4) as session:
             with pytest.raises(StepLimitReached):
@@ -219,9 +221,12 @@ async def test_another_wire_is_told_the_same(tmp_path: Path, other: str) -> None
         assert "I look." in json.dumps(place.requests[-1].json)
 
 
-async def test_after_something_redacted_no_thinking_that_is_bound_to_it_goes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("altered", [False, True], ids=["result", "answer"])
+async def test_after_something_redacted_no_thinking_bound_to_it_goes_back(tmp_path: Path, altered: bool) -> None:
     secret = "ghp_" + "aB3dE6gH9" * 4
-    answers = [Answer(reasoning="One.", calls=[READ]), Answer(reasoning="Two.", calls=[BAD]), Answer(text="done")]
+    echo = Call("run_command", {"command": f"echo {secret} > /dev/null"})
+    first = Answer(reasoning="One.", calls=[echo if altered else READ])
+    answers = [first, Answer(reasoning="Two.", calls=[BAD]), Answer(text="done")]
     with bench(tmp_path, by_turn(answers)) as place:
         (place.repo / "a.txt").write_text(secret)
         async with place.session("anthropic/claude-sonnet-5-5", max_turns=2) as session:
@@ -229,8 +234,9 @@ async def test_after_something_redacted_no_thinking_that_is_bound_to_it_goes_bac
                 await session.run("do it")
         await place.resume("anthropic/claude-sonnet-5-5")
         sent = json.dumps(place.requests[-1].json)
-        assert secret not in sent and '"One."' in sent and '"Two."' not in sent
-    assert any("goes back so: the result of call 1" in notice for notice in place.notices)
+        assert (secret in sent, '"One."' in sent, '"Two."' in sent) == (False, not altered, False)
+    where = "the answer of step 1" if altered else "the result of call 1"
+    assert any(f"goes back so: {where}" in notice for notice in place.notices)
 
 
 async def test_the_prefix_stays_when_notes_change_and_a_new_one_begins_with_other_tools(
@@ -290,6 +296,9 @@ async def test_all_that_was_spent_counts(tmp_path: Path) -> None:
             assert before.flags["budget"] == 5.0
         with pytest.raises(BudgetExceeded, match=r"spent \$0.6100 of \$0.65"):
             await place.resume(budget=0.65, prices=prices)
+        with pytest.raises(BudgetExceeded, match="6,100 of 6,500 tokens are used"):
+            await place.resume(max_tokens=6500)
+        assert len(place.requests) == 1
 
 
 async def test_damage_and_deleted_runs_are_refused_unless_it_is_said(tmp_path: Path) -> None:

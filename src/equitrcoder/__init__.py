@@ -5,6 +5,13 @@ Names are resolved on first use (PEP 562), so importing the package is free of s
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"] and "equitrcoder" in sys.orig_argv and not sys.flags.safe_path:
+    # `python -m equitrcoder` puts the current folder first on the path, and that is a repository somebody else may have
+    # written: its yaml.py or typing.py is not ours. What Python imports before this line only `python -P -m` keeps out.
+    del sys.path[0]
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

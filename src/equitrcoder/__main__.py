@@ -1,4 +1,4 @@
-"""`python -m equitrcoder` is the command `equitrcoder`."""
+"""`python -m equitrcoder` is the command `equitrcoder`; the current folder is taken off the path in `__init__`."""
 
 from equitrcoder.cli import main
 

@@ -1,7 +1,7 @@
 """What may happen without asking, and which folders the user trusts.
 
-The rules are pure. `TrustStore` is a small file in the state directory: it remembers folders together with the sha256
-of their settings file, so that a file that changed after it was trusted is asked about again.
+`decide` is pure. `TrustStore` is a small file in the state directory: it remembers folders together with the sha256 of
+their settings file, so that a file that changed after it was trusted is asked about again.
 """
 
 from __future__ import annotations
@@ -53,38 +53,34 @@ def default_mode(interactive: bool, sandbox: SandboxLevel) -> Mode:
     return "all" if sandbox in ("bubblewrap", "landlock") else "edits"
 
 
-SETTINGS_NAME = "equitrcoder.yaml"
-_NO_FILE = ""
-
-
 class TrustStore:
     """Folders whose own settings count. One JSON file, `trust.json` in the state directory, 0600, replaced atomically.
 
-    Its content: {"v": 1, "folders": {real path: sha256 of its equitrcoder.yaml in hex, "" for none}}.
+    Its content: {"v": 1, "folders": {real path: sha256 in hex of the equitrcoder.yaml that was trusted}}. The file is
+    not read here: whoever reads the settings says what was read, so that nothing can change in between.
     """
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "trust.json"
 
-    def is_trusted(self, folder: Path) -> bool:
-        """Whether the folder was trusted and its settings file is still the one that was.
+    def is_trusted(self, folder: Path, sha256: str) -> bool:
+        """Whether the folder was trusted with just these settings.
 
         A trust file that is damaged, or that somebody else could have written, trusts nothing.
 
-        Raises:
-            ConfigError: The folder's settings file cannot be read.
+        Args:
+            folder: The repository.
+            sha256: Of its settings file as it was read, in hex.
         """
-        folders = self._folders()
-        known = folders.get(_name(folder))
-        return known is not None and known == _settings_sha256(folder)
+        return bool(sha256) and self._folders().get(_name(folder)) == sha256
 
-    def trust(self, folder: Path) -> None:
-        """Remember the folder with its settings file as it is now.
+    def trust(self, folder: Path, sha256: str) -> None:
+        """Remember the folder with its settings file as it was read.
 
         Raises:
-            ConfigError: The folder's settings file cannot be read, or the state directory cannot be written.
+            ConfigError: The state directory cannot be written.
         """
-        self._save(self._folders() | {_name(folder): _settings_sha256(folder)})
+        self._save(self._folders() | {_name(folder): sha256})
 
     def forget(self, folder: Path) -> bool:
         """Trust the folder no longer; False when it was not known."""
@@ -139,23 +135,3 @@ class TrustStore:
 
 def _name(folder: Path) -> str:
     return os.path.realpath(folder)
-
-
-def _settings_sha256(folder: Path) -> str:
-    """Of the folder's settings file; "" when there is none."""
-    import hashlib
-
-    path = folder / SETTINGS_NAME
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not hold us up
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError(f"{path} is no regular file.", hint="put the settings into an ordinary file")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        return _NO_FILE
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint="look at its permissions") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -42,6 +43,11 @@ def test_default_mode(interactive: bool, sandbox: SandboxLevel, mode: Mode) -> N
     assert default_mode(interactive, sandbox) == mode
 
 
+def sha256(folder: Path) -> str:
+    path = folder / "equitrcoder.yaml"
+    return hashlib.sha256(path.read_bytes() if path.exists() else b"?").hexdigest()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> TrustStore:
     return TrustStore(tmp_path / "state")
@@ -56,49 +62,47 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_trust_holds_until_the_settings_file_changes(store: TrustStore, folder: Path) -> None:
-    assert not store.is_trusted(folder)
-    store.trust(folder)
-    assert store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
+    store.trust(folder, sha256(folder))
+    assert store.is_trusted(folder, sha256(folder))
     (folder / "equitrcoder.yaml").write_text("budget: 2\n")
-    assert not store.is_trusted(folder)
-    store.trust(folder)
-    assert store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
+    store.trust(folder, sha256(folder))
+    assert store.is_trusted(folder, sha256(folder))
     (folder / "equitrcoder.yaml").unlink()
-    assert not store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
 
 
-def test_a_file_that_appears_later_is_asked_about(store: TrustStore, tmp_path: Path) -> None:
-    store.trust(tmp_path)
-    assert store.is_trusted(tmp_path)
-    (tmp_path / "equitrcoder.yaml").write_text("")
-    assert not store.is_trusted(tmp_path)
+def test_nothing_is_trusted_without_settings_that_were_read(store: TrustStore, tmp_path: Path) -> None:
+    store.trust(tmp_path, "")
+    assert not store.is_trusted(tmp_path, "")
 
 
 def test_folders_are_known_by_their_real_path(store: TrustStore, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder)
-    store.trust(tmp_path / "link")
-    assert store.is_trusted(folder)
+    store.trust(tmp_path / "link", sha256(tmp_path / "link"))
+    assert store.is_trusted(folder, sha256(folder))
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "equitrcoder.yaml").write_bytes((folder / "equitrcoder.yaml").read_bytes())
-    assert not store.is_trusted(copy)
+    assert not store.is_trusted(copy, sha256(copy))
 
 
 def test_several_folders_and_forgetting(store: TrustStore, folder: Path, tmp_path: Path) -> None:
-    store.trust(folder)
-    store.trust(tmp_path)
-    assert store.is_trusted(folder)
+    store.trust(folder, sha256(folder))
+    store.trust(tmp_path, sha256(tmp_path))
+    assert store.is_trusted(folder, sha256(folder))
     assert store.forget(folder)
     assert not store.forget(folder)
-    assert not store.is_trusted(folder)
-    assert store.is_trusted(tmp_path)
+    assert not store.is_trusted(folder, sha256(folder))
+    assert store.is_trusted(tmp_path, sha256(tmp_path))
 
 
 def test_the_file_is_private_and_nothing_is_left_beside_it(store: TrustStore, folder: Path, tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        store.trust(folder)
-        store.trust(tmp_path)
+        store.trust(folder, sha256(folder))
+        store.trust(tmp_path, sha256(tmp_path))
     finally:
         os.umask(old)
     (trust,) = (tmp_path / "state").iterdir()
@@ -111,50 +115,40 @@ def test_the_file_is_private_and_nothing_is_left_beside_it(store: TrustStore, fo
 def test_a_file_that_others_could_write_trusts_nothing(
     store: TrustStore, folder: Path, tmp_path: Path, mode: int
 ) -> None:
-    store.trust(folder)
+    store.trust(folder, sha256(folder))
     (tmp_path / "state" / "trust.json").chmod(mode)
-    assert not store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"folders": []}', '{"folders": {"x": 1}}', '{"v": 1}'])
 def test_a_damaged_file_trusts_nothing_and_is_replaced(
     store: TrustStore, folder: Path, tmp_path: Path, text: str
 ) -> None:
-    store.trust(folder)
+    store.trust(folder, sha256(folder))
     (tmp_path / "state" / "trust.json").write_text(text)
-    assert not store.is_trusted(folder)
-    store.trust(folder)
-    assert store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
+    store.trust(folder, sha256(folder))
+    assert store.is_trusted(folder, sha256(folder))
 
 
 def test_a_link_in_place_of_the_file_is_not_followed(store: TrustStore, folder: Path, tmp_path: Path) -> None:
-    store.trust(folder)
+    store.trust(folder, sha256(folder))
     trust = tmp_path / "state" / "trust.json"
     trust.rename(tmp_path / "elsewhere.json")
     trust.symlink_to(tmp_path / "elsewhere.json")
-    assert not store.is_trusted(folder)
+    assert not store.is_trusted(folder, sha256(folder))
 
 
 def test_a_failed_save_leaves_the_old_file(
     store: TrustStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.trust(folder)
+    store.trust(folder, sha256(folder))
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ConfigError, match=r"cannot be saved in .*: No space left on device"):
-        store.trust(tmp_path)
+        store.trust(tmp_path, sha256(tmp_path))
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["trust.json"]
-    assert store.is_trusted(folder)
-
-
-def test_odd_settings_files_hold_nobody_up(store: TrustStore, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "equitrcoder.yaml")
-    with pytest.raises(ConfigError, match="no regular file"):
-        store.trust(tmp_path)
-    (tmp_path / "equitrcoder.yaml").unlink()
-    (tmp_path / "equitrcoder.yaml").mkdir()
-    with pytest.raises(ConfigError, match="no regular file"):
-        store.trust(tmp_path)
+    assert store.is_trusted(folder, sha256(folder))

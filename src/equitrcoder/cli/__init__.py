@@ -8,6 +8,7 @@ import sys
 def main() -> None:
     """Run the command `equitrcoder` with the arguments of this process, and exit."""
     _refuse_windows()
+    _leave_out_this_folder()
     from equitrcoder.cli.app import run_app
 
     raise SystemExit(run_app(sys.argv[1:]))
@@ -16,10 +17,23 @@ def main() -> None:
 def main_simple() -> None:
     """Run the command `equitrcoder-simple` with the arguments of this process, and exit."""
     _refuse_windows()
+    _leave_out_this_folder()
     from equitrcoder.cli.app import run_app
     from equitrcoder.cli.simple import command
 
     raise SystemExit(run_app(sys.argv[1:], command))
+
+
+def _leave_out_this_folder() -> None:
+    """Import nothing from the current folder, whatever PYTHONPATH says: its yaml.py is not ours."""
+    import os
+
+    try:
+        here = os.path.realpath(os.getcwd())  # noqa: PTH109  (pathlib is not loaded yet)
+    except OSError:
+        return
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # noqa: PTH120
+    sys.path[:] = [folder for folder in sys.path if folder and (os.path.realpath(folder) != here or here == ours)]
 
 
 def _refuse_windows() -> None:

@@ -28,17 +28,17 @@ _FILES_LOOKED_AT = 2_000
 def read_settings(repo: Path, environ: Mapping[str, str]) -> tuple[Settings, list[Finding]]:
     """The settings that hold here, and what is wrong with them; the defaults when they cannot be read."""
     from equitrcoder.agent.startup import REPOSITORY_SETTINGS, settings_for
-    from equitrcoder.policy import TrustStore
 
+    trusted: list[bool] = []
     try:
-        settings = settings_for(repo, environ, {})
+        settings = settings_for(repo, environ, {}, on_trust=lambda _, is_trusted: trusted.append(is_trusted))
     except EquitrError as error:
         return Settings(), [Finding("settings", "problem", error.message, error.hint)]
     found = [Finding("settings", "warning", warning) for warning in settings.warnings if "trust" not in warning]
     found = found or [Finding("settings", "ok", "read")]
-    if not (repo / REPOSITORY_SETTINGS).exists():
+    if not trusted:
         return settings, [*found, Finding("trust", "ok", f"this folder has no {REPOSITORY_SETTINGS}")]
-    if TrustStore(state_dir(environ)).is_trusted(repo.resolve()):
+    if trusted[0]:
         return settings, [*found, Finding("trust", "ok", f"this folder's {REPOSITORY_SETTINGS} is trusted")]
     message = f"this folder's {REPOSITORY_SETTINGS} is not trusted: what could do harm in it does not count"
     return settings, [*found, Finding("trust", "warning", message, "read it, then: equitrcoder run --trust …")]
@@ -61,7 +61,33 @@ def checks(repo: Path, environ: Mapping[str, str], settings: Settings) -> dict[s
         "ledger": threaded(lambda: ledger(state)),
         "git": threaded(lambda: git(repo, environ)),
         "terminal": threaded(lambda: terminal(environ)),
+        **({"mcp": threaded(lambda: mcp(repo, environ, settings, state))} if settings.mcp_servers else {}),
     }
+
+
+def mcp(repo: Path, environ: Mapping[str, str], settings: Settings, state: Path) -> Iterator[Finding]:
+    """Whether the MCP servers of the settings could be started, as far as that shows without starting them."""
+    from importlib import util
+
+    from equitrcoder.mcp.known import Known
+    from equitrcoder.mcp.servers import servers_of
+
+    if util.find_spec("mcp") is None:
+        yield Finding("mcp", "problem", "the package mcp is missing", "pip install 'equitrcoder[mcp]'")
+        return
+    for server in servers_of(settings.mcp_servers):
+        command = server.row.get("command", "/")
+        known = Known(state, server)
+        if "/" not in command and shutil.which(command, path=environ.get("PATH")) is None:
+            fix = "install it, or give its whole path"
+            yield Finding("mcp", "problem", f"{server.name}: there is no program {command}", fix)
+        elif changed := known.changed() if not known.is_first_use else []:
+            fix = f"equitrcoder mcp tools {server.name}"
+            yield Finding("mcp", "warning", f"{server.name}: {len(changed)} tools are not what you accepted", fix)
+        else:
+            stands = "trusted, no walls" if server.trusted else "walls as for commands"
+            told = "never started" if known.is_first_use else f"{len(known.tools)} tools"
+            yield Finding("mcp", "ok", f"{server.name}: {told}, {stands if server.is_process else 'an address'}")
 
 
 async def sandbox(repo: Path, environ: Mapping[str, str], settings: Settings) -> list[Finding]:
@@ -164,8 +190,12 @@ def ledger(state: Path) -> Iterator[Finding]:
 
 def git(repo: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether git is there and the folder is a repository."""
-    found = shutil.which("git", path=environ.get("PATH"))
-    if found is None:
+    from equitrcoder.tools.gitcalls import find_git
+    from equitrcoder.tools.values import ToolFailure
+
+    try:
+        found = find_git()
+    except ToolFailure:
         yield Finding("git", "warning", "not found: the git tools will fail", "install git")
         return
     try:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equitrcoder.records import ToolCall
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+    "|(?<![\u0600-\u06ff\u0900-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+)
+"""Controls, what turns the direction of writing, and what takes no place; joiners but where scripts and emoji use them."""
 _TELLING = ("command", "pattern", "file_path", "path", "message")
 """Arguments that say what a call is about, the most telling first."""
 
@@ -19,7 +24,7 @@ _MOST = 200
 
 
 def safe(text: str) -> str:
-    r"""Make text harmless for a terminal: control characters, escapes and direction marks are shown, not executed.
+    r"""Make text harmless for a terminal: what it would carry out, or not show at all, is shown as an escape.
 
     Newlines and tabs stay.
 

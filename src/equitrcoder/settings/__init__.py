@@ -6,7 +6,7 @@ package reads settings files or `EQUITRCODER_…` variables; a repository's `.en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ def load(
     repo_file: Path | None,
     environ: Mapping[str, str],
     flags: Mapping[str, Any],
-    trusted: bool,
+    trusted: bool | Callable[[str], bool],
     source: Literal["flag", "argument"] = "flag",
 ) -> Settings:
     """Read the files that are there, then merge all layers.
@@ -47,6 +47,7 @@ def load(
         environ: The environment; only `EQUITRCODER_…` and HOME are looked at.
         flags: Values by key (`supervisor_model`, not `orchestrator.supervisor_model`); None means not given.
         trusted: Whether the user trusted the repository's folder (`policy.TrustStore`); else its file can only tighten.
+            A function is given the sha256 of the file as it was read, once, and only when there is one.
         source: What origins call `flags`: the Python API says "argument".
 
     Returns:
@@ -62,9 +63,13 @@ def load(
         (2.0, 'environment EQUITRCODER_BUDGET')
     """
     environment, warnings = environment_layer(environ)
+    user, _ = _read(user_file, repository=False)
+    repository, sha256 = _read(repo_file, repository=True)
+    if callable(trusted):
+        trusted = bool(sha256) and trusted(sha256)
     return merge(
-        user=_read(user_file, repository=False),
-        repository=_read(repo_file, repository=True),
+        user=user,
+        repository=repository,
         environment=environment,
         given=given_layer(flags, source=source),
         trusted=trusted,
@@ -73,20 +78,23 @@ def load(
     )
 
 
-def _read(path: Path | None, *, repository: bool) -> Layer:
+def _read(path: Path | None, *, repository: bool) -> tuple[Layer, str]:
+    """The layer of a file, and the sha256 of what was read; "" when there is no file."""
     if path is None or not _is_there(path):
-        return {}
+        return {}, ""
     from equitrcoder.settings.documents import file_layer  # they bring yaml: only when there is a file
     from equitrcoder.settings.files import read_file
 
-    document = read_file(path, path.name if repository else str(path))
+    document = read_file(path, path.name if repository else str(path), follow_links=not repository)
+    if document is None:
+        return {}, ""
     kind = "repository file" if repository else "user file"
-    return file_layer(document, kind, repository=repository) if document else {}
+    return file_layer(document, kind, repository=repository), document.sha256
 
 
 def _is_there(path: Path) -> bool:
     try:
-        path.stat()
+        path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:

@@ -5,6 +5,8 @@ Loaded only when there is a file: yaml takes longer to import than all of our se
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -31,6 +33,8 @@ class Document(NamedTuple):
     lines: dict[Place, int]
     mode: int
     """The file's permission bits."""
+    sha256: str
+    """Of the bytes that were read, in hex."""
 
     def line(self, place: Place) -> int:
         """Line of a place, or of what it stands in; 1 for the whole."""
@@ -43,18 +47,26 @@ class Document(NamedTuple):
         return f"{self.name}:{self.line(place)}"
 
 
-def read_file(path: Path, name: str) -> Document | None:
+def read_file(path: Path, name: str, *, follow_links: bool = True) -> Document | None:
     """Read one settings file; None when there is none.
+
+    Args:
+        path: Where it is.
+        name: As messages call it.
+        follow_links: False for a repository's: a link of a stranger could show what is in a file of yours.
 
     Raises:
         ConfigError: It cannot be read, is no regular file, too large, no YAML, or holds what is refused:
             duplicate keys, aliases, tags of its own, nesting deeper than 12, more than one document.
     """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP and not follow_links:
+            raise ConfigError(f"{name} is a link.", hint="put the settings into an ordinary file") from error
         raise ConfigError(
             f"{name} cannot be read: {error.strerror}.", hint=f"look at its permissions: ls -l {path}"
         ) from error
@@ -70,7 +82,7 @@ def read_file(path: Path, name: str) -> Document | None:
             f"{name} is larger than {MAX_BYTES // 1024} KB.", hint="settings are a few lines; is this the right file?"
         )
     values, lines = parse(raw, name)
-    return Document(name, values, lines, stat.S_IMODE(status.st_mode))
+    return Document(name, values, lines, stat.S_IMODE(status.st_mode), hashlib.sha256(raw).hexdigest())
 
 
 def _bytes(descriptor: int) -> bytes:

@@ -29,8 +29,16 @@ _OFF = {
     "credential.helper": "",
     "diff.external": "",
     "diff.ignoreSubmodules": "dirty",
+    "diff.submodule": "short",
+    "status.submoduleSummary": "false",
     "commit.gpgSign": "false",
     "gpg.program": "false",
+    "gpg.ssh.program": "false",
+    "gpg.ssh.defaultKeyCommand": "",
+    "gpg.x509.program": "false",
+    "interactive.diffFilter": "",
+    "core.alternateRefsCommand": "",
+    "core.gitProxy": "none",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "submodule.recurse": "false",
@@ -65,6 +73,8 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ALLOW_PROTOCOL": "none",  # also before what the repository says of single protocols
+        "GIT_NO_LAZY_FETCH": "1",
         "GIT_EDITOR": "true",
         "GIT_PAGER": "cat",
     }
@@ -77,7 +87,7 @@ class Git:
         self._box = box
         self._program = find_git()
         self._environ = environment(os.environ)
-        self._blanked: list[str] | None = None
+        self._blanked: dict[str, str] | None = None
 
     async def run(
         self,
@@ -92,7 +102,7 @@ class Git:
             ToolFailure: `not_a_git_repository`, `timeout`.
         """
         if self._blanked is None:
-            self._blanked = []
+            self._blanked = {}
             self._blanked = await self._drivers()
         result = await self._spawn(words, stdin, env or {}, limit_bytes)
         if result.timed_out:
@@ -121,33 +131,57 @@ class Git:
 
         from equitrcoder.sandbox.process import run_process
 
-        options = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
+        # As variables, not as `-c name=value`: a driver's name may hold a "=", and then -c means another setting.
+        given_settings = {**_OFF, **(self._blanked or {})}
+        settings = {"GIT_CONFIG_COUNT": str(len(given_settings))}
+        for number, (name, value) in enumerate(given_settings.items()):
+            settings |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
             return await run_process(
-                [self._program, "--no-pager", *options, *(self._blanked or ()), *words],
+                [self._program, "--no-pager", *words],
                 cwd=str(self._box.workspace.root),
-                env={**self._environ, **env},
+                env={**self._environ, **settings, **env},
                 timeout_s=_TIMEOUT_S,
                 output_limit_bytes=limit_bytes,
                 stdin=given.fileno(),
             )
 
-    async def _drivers(self) -> list[str]:
-        """Options that blank the filters and drivers which the repository's own settings define."""
+    async def _drivers(self) -> dict[str, str]:
+        """Settings that blank the filters and drivers which the repository's own settings define.
+
+        Raises:
+            ToolFailure: `protected`: its settings send git to another folder, or cannot be listed whole.
+        """
         listed = await self.run("config", "--list", "-z", "--show-scope")
-        options: list[str] = []
-        fields = listed.output.decode("utf-8", "replace").split("\0")
+        if listed.truncated:
+            raise ToolFailure("protected", "The settings of this git repository are too long to be looked at.")
+        blanked: dict[str, str] = {}
+        elsewhere = False
+        fields = listed.output.decode("utf-8", "surrogateescape").split("\0")
         for scope, pair in zip(fields[::2], fields[1::2], strict=False):
             key = pair.partition("\n")[0]
             section, _, rest = key.partition(".")
             name, _, variable = rest.rpartition(".")
+            elsewhere = elsewhere or (scope in ("local", "worktree") and key == "core.worktree")
             if scope in ("local", "worktree") and name and variable in _DRIVERS.get(section, ()):
-                options += ["-c", f"{key}="]
+                blanked[key] = ""
                 if section == "filter":
-                    options += ["-c", f"filter.{name}.required=false"]
-        return options
+                    blanked[f"filter.{name}.required"] = "false"
+        if elsewhere:
+            await self._refuse_another_folder()
+        return blanked
+
+    async def _refuse_another_folder(self) -> None:
+        """core.worktree makes git work on any folder that it names: this one must be in it."""
+        said = await self.run("rev-parse", "--show-toplevel")
+        top = os.path.realpath(os.fsdecode(said.output).rstrip("\n"))
+        root = os.path.realpath(self._box.workspace.root)
+        if said.exit_code != 0 or (root != top and not root.startswith(top.rstrip("/") + "/")):
+            raise ToolFailure(
+                "protected", "The settings of this git repository (core.worktree) name a folder outside of it."
+            )
 
 
 def git_failed(command: str, result: CommandResult) -> ToolFailure:

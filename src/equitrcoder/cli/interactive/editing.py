@@ -27,7 +27,7 @@ async def edit_in_editor(text: str, name: str, environ: Mapping[str, str]) -> st
         path = Path(folder) / f"change{_ending(name)}"
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
         try:
-            process = await asyncio.create_subprocess_exec(*shlex.split(editor), str(path))
+            process = await asyncio.create_subprocess_exec(*shlex.split(editor), str(path), cwd=folder)
             if await process.wait() != 0:
                 return None
             return path.read_bytes().decode("utf-8")

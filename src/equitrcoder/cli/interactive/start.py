@@ -16,6 +16,7 @@ from equitrcoder.cli.interactive.status import Status
 from equitrcoder.cli.interactive.stops import Stops
 from equitrcoder.cli.interactive.view import ChatView
 from equitrcoder.cli.progress import can_move_cursor
+from equitrcoder.cli.text import safe
 from equitrcoder.contexts import context_window
 from equitrcoder.errors import MissingKeyError, UsageError
 from equitrcoder.providers.choice import ModelChoice, choose_model, no_provider
@@ -44,9 +45,10 @@ def start(
     if not repo.is_dir():
         raise UsageError(f"{repo} is not a folder.", hint="name the repository with --repo DIR")
     person = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
-    settings = settings_for(repo, os.environ, flags, trust=trust)
+    asked_about: list[str] = []
+    settings = settings_for(repo, os.environ, flags, trust=trust, on_trust=lambda sha256, _: asked_about.append(sha256))
     if person and any(line.startswith(NOT_TRUSTED) for line in settings.warnings) and _is_trusted_now(settings):
-        settings = settings_for(repo, os.environ, flags, trust=True)
+        settings = settings_for(repo, os.environ, flags, trust=asked_about[0])
     if settings.use_multi_agent:
         from equitrcoder.agent.roles import refuse_multi_agent
 
@@ -69,7 +71,7 @@ def _is_terminal(stream: Any) -> bool:
 def _is_trusted_now(settings: Settings) -> bool:
     """Ask once, at a terminal."""
     for line in settings.warnings:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(safe(line) + "\n")
     try:
         answer = asyncio.run(PlainLines(terminal=True).answer(TRUST_QUESTION))
     except EndOfLines:
@@ -182,6 +184,7 @@ class _Start:
             interactive=self._person,
             sink=self._view.take,
             approver=self._approver() if self._person else None,
+            accept_tools=self._accept_tools if self._person else None,
             on_notice=self._view.notice,
         )
         self._session = Session(
@@ -195,6 +198,15 @@ class _Start:
         asking = Asking(self._lines, self._view, self._stops)
         self._chat.always = asking.always
         return asking
+
+    async def _accept_tools(self, server: Any, changed: Any) -> bool:
+        from equitrcoder.cli.mcp_text import asking
+
+        self._view.hold()
+        try:
+            return await asking(self._lines)(server, changed)
+        finally:
+            self._view.release()
 
     async def _close(self) -> None:
         opening = self._opening

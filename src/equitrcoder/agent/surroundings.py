@@ -64,6 +64,7 @@ class Surroundings:
             repo,
             environ=environ,
             network=settings.network,
+            network_hosts=settings.network_hosts,
             env_passthrough=settings.env_passthrough,
             readable=settings.readable_paths,
             hidden=hidden,

@@ -29,6 +29,8 @@ class CommandResult:
         output_sha256: Hash of the whole output, hex.
         truncated: Whether `output` lacks the middle.
         timed_out: Whether it was ended because its time was up.
+        requests: Where it asked for a way out of the sandbox (host:port), and why it was refused, "" when it was not;
+            told only where the settings name hosts.
         trouble: What ended it, in words, when neither it nor its time did: a limit, or the end of the sandbox itself.
         duration_ms: From just before it was started until its whole tree was gone, monotonic clock.
     """
@@ -39,6 +41,7 @@ class CommandResult:
         "output",
         "output_bytes",
         "output_sha256",
+        "requests",
         "signal",
         "timed_out",
         "trouble",
@@ -66,6 +69,7 @@ class CommandResult:
         self.truncated = truncated
         self.timed_out = timed_out
         self.trouble = trouble
+        self.requests: tuple[tuple[str, str], ...] = ()
         self.duration_ms = duration_ms
 
     def __repr__(self) -> str:
@@ -99,6 +103,7 @@ def choose_sandbox(
     *,
     environ: Mapping[str, str],
     network: bool = False,
+    network_hosts: Sequence[str] = (),
     env_passthrough: Sequence[str] = (),
     readable: Sequence[str] = (),
     hidden: Sequence[Path] = (),
@@ -111,6 +116,7 @@ def choose_sandbox(
         repo: The folder commands work in and may write to.
         environ: The environment to take the allowed variables from.
         network: Whether commands may reach the network (without bubblewrap they always may).
+        network_hosts: Hosts that they may reach all the same, through a proxy of ours; see hosts.py.
         env_passthrough: Names of further variables to hand on.
         readable: Further paths to show, read-only; `~` is the home folder. Without bubblewrap all is readable anyway.
         limits: What one command may use, by the names of limits.py; the others have their defaults.
@@ -133,6 +139,7 @@ def choose_sandbox(
                 repo,
                 environ=environ,
                 network=network,
+                network_hosts=network_hosts,
                 env_passthrough=env_passthrough,
                 readable=readable,
                 hidden=hidden,

@@ -18,6 +18,7 @@ from equitrcoder.errors import SandboxError
 from equitrcoder.records import SandboxLevel
 from equitrcoder.sandbox import CommandResult
 from equitrcoder.sandbox.environment import clean_environment
+from equitrcoder.sandbox.hosts import Hosts, proxy_environment
 from equitrcoder.sandbox.identity import git_settings
 from equitrcoder.sandbox.limits import Limits
 from equitrcoder.sandbox.plain import bash_line
@@ -26,7 +27,7 @@ from equitrcoder.sandbox.status import Status
 from equitrcoder.sandbox.walls import Places, View
 
 if TYPE_CHECKING:
-    from equitrcoder.sandbox.warm import Pool
+    from equitrcoder.sandbox.warm import Keeper, Pool
 
 
 class BubblewrapSandbox:
@@ -40,6 +41,7 @@ class BubblewrapSandbox:
         *,
         environ: Mapping[str, str],
         network: bool = False,
+        network_hosts: Sequence[str] = (),
         env_passthrough: Sequence[str] = (),
         readable: Sequence[str] = (),
         hidden: Sequence[Path] = (),
@@ -49,6 +51,7 @@ class BubblewrapSandbox:
         self._repo = repo.resolve()
         self._environ = dict(environ)
         self._network = network
+        self._hosts = None if network or not network_hosts else Hosts(network_hosts)
         self._passthrough = tuple(env_passthrough)
         self._readable = tuple(readable)
         self._hidden = tuple(hidden)
@@ -70,10 +73,11 @@ class BubblewrapSandbox:
         self._running += 1
         try:
             arguments = view.arguments()
-            if self._pool is not None and (keeper := self._pool.take(arguments)) is not None:
+            if self._pool is not None and (keeper := await self._keeper(self._pool, arguments)) is not None:
                 result = await keeper.run(
                     bash_line(command), self._encoded_env, timeout_s=timeout_s, output_limit_bytes=output_limit_bytes
                 )
+                self._pool.done_with(keeper)
                 if result is not None:
                     return result
             return await self._run_alone(arguments, command, timeout_s, output_limit_bytes)
@@ -81,6 +85,11 @@ class BubblewrapSandbox:
             self._running -= 1
             if not self._redirected:
                 self._remove_git_redirection()
+
+    async def _keeper(self, pool: Pool, arguments: list[str]) -> Keeper | None:
+        if self._hosts is None:
+            return pool.take(arguments)
+        return await pool.take_or_wait(arguments)  # only those that stay have a way out
 
     async def _run_alone(self, arguments: list[str], command: str, timeout_s: float, limit_bytes: int) -> CommandResult:
         """Run it in a bubblewrap of its own."""
@@ -156,10 +165,10 @@ class BubblewrapSandbox:
             self._made = (places, view)
             self._env = self._environment(places)
             self._encoded_env = {os.fsencode(name): os.fsencode(value) for name, value in self._env.items()}
-            if self._warm and sys.platform == "linux":
+            if (self._warm or self._hosts) and sys.platform == "linux":
                 from equitrcoder.sandbox.warm import Pool
 
-                self._pool = Pool(self._bubblewrap, self._limits)
+                self._pool = Pool(self._bubblewrap, self._limits, self._hosts)
         return self._made[1]
 
     def _make_places(self) -> Places:
@@ -198,6 +207,10 @@ class BubblewrapSandbox:
             "PIP_CACHE_DIR": f"{caches}/pip",
             "npm_config_cache": f"{caches}/npm",
         }
-        if self._network:  # without one the user's own, read-only, are of more use than empty ones
+        if self._hosts is not None:
+            env |= proxy_environment()
+        if (
+            self._network or self._hosts is not None
+        ):  # without one the user's own, read-only, are of more use than empty ones
             env |= {"CARGO_HOME": f"{caches}/cargo", "GOMODCACHE": f"{caches}/go-mod"}
         return env

@@ -9,10 +9,11 @@ process id namespace. That makes it safe from its own commands and them bounded 
 - one `kill(-1)` of it ends every other process at once: the kernel lets no fork through that has not seen the signal.
 
 What it is told and what it answers are messages on a socket that no command has. In: (words, environment) with the
-descriptor for the output, or END. Out: READY when all is clean; when a command has ended its errno (it could not
-start), wait status, and the limit that ended it. It leaves, and with it all
-inside, when the other side closes the socket, and when something is amiss: what a command left in shared memory, a
-priority or a set of processors that is not the one it began with.
+descriptor for the output, or END. Out: READY when all is clean (the first time with the way out, where there is one);
+when a command has ended its errno (it could not start), wait status, and the limit that ended it.
+
+It leaves, and with it all inside, when the other side closes the socket, and when something is amiss: what a command
+left in shared memory, a priority or a set of processors that is not the one it began with.
 
 Source: https://man7.org/linux/man-pages/man7/pid_namespaces.7.html; https://man7.org/linux/man-pages/man2/kill.2.html
 """
@@ -46,8 +47,8 @@ _SHARED = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def main(descriptor: int, most_processes: int, most_memory_bytes: int) -> None:
-    """Serve the socket until it is closed."""
+def main(descriptor: int, most_processes: int, most_memory_bytes: int, port: int) -> None:
+    """Serve the socket until it is closed; `port` 0: no way out."""
     _be_untouchable()
     threads = 4 * most_processes  # the kernel counts threads; for root it does not count
     resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
@@ -56,8 +57,15 @@ def main(descriptor: int, most_processes: int, most_memory_bytes: int) -> None:
     control = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     before = _own_state()
+    way_out = _way_out(port) if port else None
     while _own_state() == before and not _left_behind():
-        control.send(READY)
+        if way_out is None:
+            control.send(READY)
+        else:
+            number = way_out.fileno().to_bytes(4, sys.byteorder)
+            control.sendmsg([READY], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, number)])
+            way_out.close()
+            way_out = None
         message = END
         while message == END:  # one that came too late: that command has ended
             message, passed, _, _ = control.recvmsg(_MESSAGE_BYTES, 64, _CLOSE_ON_EXEC)
@@ -167,6 +175,14 @@ def _left_behind() -> bool:
     return False
 
 
+def _way_out(port: int) -> socket.socket:
+    """A socket that listens in this network: whoever gets it answers from outside."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
 def _own_state() -> tuple[int, frozenset[int], int]:
     """What another process of the same user may change about us, and commands would inherit."""
     return os.getpriority(os.PRIO_PROCESS, 0), frozenset(os.sched_getaffinity(0)), os.sched_getscheduler(0)
@@ -185,4 +201,4 @@ def _be_untouchable() -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:4]))
+    main(*(int(word) for word in sys.argv[1:5]))

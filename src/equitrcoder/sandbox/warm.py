@@ -19,11 +19,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from equitrcoder.sandbox import CommandResult
+from equitrcoder.sandbox.hosts import PORT, Hosts
 from equitrcoder.sandbox.limits import Limits
 from equitrcoder.sandbox.output import KeptOutput
 from equitrcoder.sandbox.process import drain, read_some, settle
@@ -34,6 +35,7 @@ _READY, _END = b"ready", b"end"  # as in keeper.py
 _MOST = 2
 """Warm ones at a time. Each holds some 10 MB."""
 _MOST_FAILURES = 3
+_STARTING_S = 10.0
 _TIDYING_S = 0.2
 """How long a keeper that has answered may take to be ready again."""
 _ENDING_S = 2.0
@@ -47,14 +49,15 @@ _GONE = "The sandbox came to an end while the command ran"
 class Pool:
     """The warm bubblewraps of one session."""
 
-    def __init__(self, bubblewrap: Callable[[], list[str]], limits: Limits) -> None:
+    def __init__(self, bubblewrap: Callable[[], list[str]], limits: Limits, hosts: Hosts | None = None) -> None:
         self._bubblewrap = bubblewrap
         self._limits = limits
+        self._hosts = hosts
         self._all: list[Keeper] = []
         self._failures = 0
 
-    def take(self, arguments: list[str]) -> Keeper | None:
-        """One that is ready and has this view; None: there is none yet, the next command may find one."""
+    def take(self, arguments: list[str], *, start: bool = True) -> Keeper | None:
+        """One that is ready and has this view; None: there is none, but with `start` the next command may find one."""
         found = None
         for keeper in [keeper for keeper in self._all if not keeper.busy]:
             if found is not None:
@@ -69,9 +72,37 @@ class Pool:
                 self._give_up(keeper)
         if found is not None:
             found.busy = True
-        elif len(self._all) < _MOST and self._failures < _MOST_FAILURES and not self._starting():
-            self._all.append(Keeper(self._bubblewrap(), arguments, self._limits))
+        elif start and len(self._all) < _MOST and self._failures < _MOST_FAILURES and not self._starting():
+            self._all.append(self._new(arguments))
         return found
+
+    def _new(self, arguments: list[str]) -> Keeper:
+        return Keeper(self._bubblewrap(), arguments, self._limits, self._hosts)
+
+    async def take_or_wait(self, arguments: list[str]) -> Keeper | None:
+        """One that is ready, an extra one if need be; None: none can be had."""
+        keeper = self.take(arguments, start=False)
+        if keeper is not None:
+            return keeper
+        keeper = self._new(arguments)
+        keeper.busy = True
+        self._all.append(keeper)
+        give_up = time.monotonic() + _STARTING_S
+        try:
+            while keeper.alive and not keeper.is_ready() and time.monotonic() < give_up:
+                await asyncio.sleep(0.002)
+        except BaseException:
+            self._give_up(keeper)
+            raise
+        if keeper.is_ready() and not keeper.view_changed():
+            return keeper
+        self._give_up(keeper)
+        return None
+
+    def done_with(self, keeper: Keeper) -> None:
+        """It has run its command; no more than usual are kept."""
+        if keeper in self._all and sum(one.was_ready and not one.busy for one in self._all) > _MOST:
+            self._give_up(keeper)
 
     def _give_up(self, keeper: Keeper) -> None:
         self._all.remove(keeper)
@@ -89,7 +120,9 @@ class Pool:
 class Keeper:
     """One bubblewrap with keeper.py in it, seen from outside."""
 
-    def __init__(self, bubblewrap: list[str], arguments: list[str], limits: Limits) -> None:
+    def __init__(self, bubblewrap: list[str], arguments: list[str], limits: Limits, hosts: Hosts | None = None) -> None:
+        self._hosts = hosts
+        self._listener: socket.socket | None = None
         self.arguments = arguments
         self.busy = False
         self.was_ready = False
@@ -118,7 +151,7 @@ class Keeper:
         seccomp = seccomp_pipe()
         passed = [inner.fileno(), self._status.descriptor, *([] if seccomp is None else [seccomp])]
         kernel = [] if seccomp is None else ["--seccomp", str(seccomp)]
-        numbers = (inner.fileno(), limits.processes, limits.memory_bytes)
+        numbers = (inner.fileno(), limits.processes, limits.memory_bytes, PORT if self._hosts else 0)
         try:
             return subprocess.Popen(
                 [
@@ -145,7 +178,11 @@ class Keeper:
         """Whether it can take a command; one that has just run one is given a moment to tidy up."""
         if not self._ready and self._readable(_TIDYING_S if self.was_ready else 0.0):
             with contextlib.suppress(OSError):
-                self._ready = self._control.recv(100) == _READY
+                said, passed, _, _ = socket.recv_fds(self._control, 100, 1)
+                self._ready = said == _READY
+                if passed:
+                    self._listener = socket.socket(fileno=passed[0])
+                    os.set_inheritable(passed[0], False)
         if self._ready and not self.was_ready:
             self.was_ready = True
             self._remember_view()
@@ -174,6 +211,19 @@ class Keeper:
         Raises:
             OSError: The shell could not be started.
         """
+        requests: list[tuple[str, str]] = []
+        try:
+            async with self._way_out(requests):
+                result = await self._run(words, env, timeout_s, output_limit_bytes)
+        finally:
+            self.busy = False
+        if result is not None:
+            result.requests = tuple(requests)
+        return result
+
+    async def _run(
+        self, words: Sequence[str], env: Mapping[bytes, bytes], timeout_s: float, output_limit_bytes: int
+    ) -> CommandResult | None:
         output = KeptOutput(output_limit_bytes)
         began = time.perf_counter()
         read_end, write_end = os.pipe()
@@ -192,8 +242,21 @@ class Keeper:
                 drain(read_end, output)
         finally:
             os.close(read_end)
-            self.busy = False
         return _result(answer, output, timed_out=timed_out, duration_ms=(time.perf_counter() - began) * 1000)
+
+    @contextlib.asynccontextmanager
+    async def _way_out(self, requests: list[tuple[str, str]]) -> AsyncIterator[None]:
+        """While this stands, what is asked for inside is answered; `requests` has it in the end."""
+        if self._listener is None or self._hosts is None:
+            yield
+            return
+        from equitrcoder.sandbox.proxy import Proxy
+
+        async with Proxy(self._listener, self._hosts) as proxy:
+            try:
+                yield
+            finally:
+                requests += proxy.requests
 
     def _send(self, words: Sequence[str], env: Mapping[bytes, bytes], output: int) -> bool:
         message = marshal.dumps(([os.fsencode(word) for word in words], dict(env)))
@@ -248,6 +311,8 @@ class Keeper:
         self._process.wait()
         self._control.close()
         self._status.close()
+        if self._listener is not None:
+            self._listener.close()
         if self._mountinfo >= 0:
             os.close(self._mountinfo)
 

@@ -23,6 +23,8 @@ def command_result(result: CommandResult, timeout_s: float) -> ToolResult:
     metadata: dict[str, JSON] = {"exit_code": result.exit_code, "output_bytes": result.output_bytes}
     if result.truncated:
         metadata["truncated"] = True
+    if result.requests:
+        metadata["network"] = [{"host": place, "refused": why or None} for place, why in result.requests]
     if result.timed_out:
         message = f"Ended after {timeout_s:g} s: it took too long"
         advice = " Give a larger timeout_s, or a command that does less."

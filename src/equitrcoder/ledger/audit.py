@@ -102,12 +102,15 @@ class _Register:
                     line._replace(data=b""),
                     self._clock,
                 )
-                at = fields.get("at")
-                self._clock = max(self._clock, at if isinstance(at, str) else "")
+                self._step_clock(fields.get("at"))
         elif fields["type"] == "finished":
             run.end, run.ends_at = fields, line.number
+            self._step_clock(fields.get("clock"))
         else:  # taken out of the ledger: `db prune`, `runs delete`
             run.end, run.ends_at = fields, line.number
+
+    def _step_clock(self, at: Any) -> None:
+        self._clock = max(self._clock, at if isinstance(at, str) else "")
 
     def gone(self, run_id: str) -> bool:
         """Whether a run was taken out of the ledger on purpose."""

@@ -180,12 +180,18 @@ class Index:
             ),
         )
         self._compare_with_register(fields["run_id"])
+        self._step_clock(rows.text(fields.get("clock")) or "")
 
-    def _add_run(self, fields: dict[str, Any], number: int) -> None:
+    def _step_clock(self, at: str) -> str:
+        """The latest time of all that the register has named so far: what is registered later is ordered later."""
         found = self.connection.execute("SELECT text FROM progress WHERE name = 'clock'").fetchone()
-        at = rows.text(fields.get("at")) or ""
         clock = max(at, found[0] if found else "")
         self._set_progress("clock", 0, clock)
+        return clock
+
+    def _add_run(self, fields: dict[str, Any], number: int) -> None:
+        at = rows.text(fields.get("at")) or ""
+        clock = self._step_clock(at)
         if self.connection.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (fields["run_id"],)).fetchone():
             return
         added = self.connection.execute(

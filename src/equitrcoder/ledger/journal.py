@@ -85,6 +85,7 @@ class Journal:
         self.seq = 0
         self._size = 0
         self._last_hash = b""
+        self._latest = b""
         self._looked_at_ns = time.time_ns()
         self._inherited = False
         self._fd = self._create(path)
@@ -171,6 +172,11 @@ class Journal:
         return self._last_hash.decode()
 
     @property
+    def latest(self) -> str:
+        """The latest time in it: no run that is registered after its end is ordered before that."""
+        return self._latest.decode()
+
+    @property
     def waiting(self) -> int:
         """How many events are in memory only."""
         return len(self._waiting)
@@ -200,6 +206,8 @@ class Journal:
         self.seq = seq
         self._size = offset + written
         self._last_hash = line_hash.hexdigest().encode()
+        if at > self._latest:
+            self._latest = at
         return seq, at, offset, written - 1, self._last_hash
 
     def _sync(self) -> None:

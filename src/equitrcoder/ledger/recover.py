@@ -51,7 +51,8 @@ def close_dead_run(
             _append_end(fd, state, entries=entries, status=status)
             state = _State(path)
         if state.finished:
-            fields = {"status": state.status, "entries": state.place.seq, "last": state.place.last_hash}
+            fields: dict[str, Any] = {"status": state.status, "entries": state.place.seq, "last": state.place.last_hash}
+            fields["clock"] = state.last_at
             register.append(state_dir, "finished", {"run_id": run_id, **fields, "journal": journal})
         return True
     finally:

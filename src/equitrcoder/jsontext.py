@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 
 import orjson
 
-_DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+_MARKS = bytes(48 if 48 <= byte <= 57 else 123 if byte == 91 else byte for byte in range(256))
+"""Each digit becomes 0 and `[` becomes `{`: long numbers and opening brackets are then found in one search each."""
 _LONG_INTEGER = b"0" * 19  # looked for after the translation: 13 times as fast as a regular expression
 _SAMPLED = 6  # every sixth byte: of 19 digits in a row three are sampled, side by side
 _SAMPLED_DIGITS = b"0" * (len(_LONG_INTEGER) // _SAMPLED)
-_LARGE_BYTES = 2048  # from here on sampling is faster than looking at each byte
+_LARGE_BYTES = 1024  # from here on sampling is faster than looking at each byte
 MAX_FAST_BYTES = 2 * 1024 * 1024
 """orjson takes 13 times a text's size in memory while it reads; the standard library reads longer ones in 3 times."""
 _NUMBER_STARTS = re.compile(rb"(?:\A|[\[,:\s])-?\Z")  # the digits of a long id in a string are no number
@@ -43,11 +44,33 @@ def loads(data: bytes | str) -> Any:
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) <= MAX_FAST_BYTES and is_ordinary(raw):
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            if b"\\u" not in raw and b"\\U" not in raw:
-                raise InvalidJSON(str(error)) from None
+        return _loads_fast(raw)
+    return _loads_exactly(raw)
+
+
+def loads_counted(raw: bytes) -> tuple[Any, int]:
+    """Read one JSON document as `loads` does, and count the opening brackets in it: it is nested no deeper than that.
+
+    Raises:
+        InvalidJSON: It is no JSON document.
+
+    Example:
+        >>> loads_counted(b'{"a": [1]}')
+        ({'a': [1]}, 2)
+    """
+    marked = raw.translate(_MARKS)
+    brackets = marked.count(b"{")
+    if len(raw) > MAX_FAST_BYTES or not _holds_no_long_number(raw, marked):
+        return _loads_exactly(raw), brackets
+    return _loads_fast(raw), brackets
+
+
+def _loads_fast(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if b"\\u" not in raw and b"\\U" not in raw:
+            raise InvalidJSON(str(error)) from None
     return _loads_exactly(raw)
 
 
@@ -58,14 +81,17 @@ def is_ordinary(raw: bytes) -> bool:
         >>> is_ordinary(b'{"id": "call_1234567890123456789"}'), is_ordinary(b"[1234567890123456789]")
         (True, False)
     """
-    if len(raw) > _LARGE_BYTES and _SAMPLED_DIGITS not in raw[::_SAMPLED].translate(_DIGITS_AS_ZEROS):
+    if len(raw) > _LARGE_BYTES and _SAMPLED_DIGITS not in raw[::_SAMPLED].translate(_MARKS):
         return True
-    digits = raw.translate(_DIGITS_AS_ZEROS)
-    at = digits.find(_LONG_INTEGER)
+    return _holds_no_long_number(raw, raw.translate(_MARKS))
+
+
+def _holds_no_long_number(raw: bytes, marked: bytes) -> bool:
+    at = marked.find(_LONG_INTEGER)
     while at >= 0:
         if _NUMBER_STARTS.search(raw[max(0, at - 2) : at]):
             return False
-        at = digits.find(_LONG_INTEGER, at + len(_LONG_INTEGER))
+        at = marked.find(_LONG_INTEGER, at + len(_LONG_INTEGER))
     return True
 
 

@@ -103,7 +103,6 @@ BROKEN_OFF: dict[str, Reply] = {
 
 NO_ANSWER: dict[str, Reply] = {
     "204": b"HTTP/1.1 204 No Content\r\n\r\n",
-    "length too short": head(b"content-length: 10") + DOCUMENT,
     "packed, it says": whole(DOCUMENT, b"content-encoding: gzip"),
     "packed, wrong sum": whole(gzip.compress(DOCUMENT)[:-8] + b"\0" * 8, b"content-encoding: gzip"),
     "packed 200 times, it says": whole(DOCUMENT, b"content-encoding: " + b", ".join([b"gzip"] * 200)),
@@ -164,6 +163,7 @@ async def asked_of(reply: Reply, *, streaming: bool, **options: object) -> Asked
         pytest.param(DOCUMENT, ProviderUnreachableError, True, id="closed without a head"),
         pytest.param(whole(b""), BadResponseError, True, id="empty"),
         pytest.param(whole(b" \r\n\r\n" * 99), BadResponseError, True, id="blank"),
+        pytest.param(head(b"content-length: 10") + DOCUMENT, BadResponseError, True, id="length too short"),
         pytest.param(whole(b"{}", status=999), ProviderOverloadedError, True, id="999"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +14,13 @@ from equitrcoder.errors import (
     ContextTooLongError,
     ProviderError,
     ProviderOverloadedError,
+    ProviderTimeoutError,
     QuotaExhaustedError,
     RateLimitError,
 )
 from equitrcoder.testing import Answer, Call, Fault, Reply, ScriptedProvider
 from tests.asking import KEY, WIRES, Asked, everything_said
+from tests.wire.every_wire import document
 
 TWO = [Call("read_file", {"file_path": "a.txt"}), Call("write_file", {"content": "x" * 60})]
 GOOD = Answer(text="Both.", calls=TWO)
@@ -70,6 +73,49 @@ async def test_a_cut_answer_is_an_error_or_the_whole_answer(wire: str, stream: b
                     assert asked.error.retryable
                     broken += 1
     assert broken >= 3
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_document_that_ends_early_is_tried_again(wire: str, stream: bool) -> None:
+    """Its length and its end are right as far as HTTP can tell; only its JSON says that something is missing."""
+    whole = document(wire, ("read_file", {"file_path": "a.txt"}))
+    packed = {"content-encoding": "gzip"}
+    cuts: list[Reply] = [
+        Fault(body=whole[: len(whole) // 2], content_type="application/json"),
+        Fault(body=whole[:-1], content_type="application/json"),
+        Fault(body=gzip.compress(whole)[:-30], headers=packed, content_type="application/json"),
+    ]
+    asked = await ask(wire, [*cuts, GOOD], stream=stream, max_attempts=9)
+    assert asked.response is not None
+    assert [isinstance(failed.error, BadResponseError) for failed in asked.failed] == [True] * 3
+    other = await ask(wire, [Fault(body=whole[:-1] + b",}", content_type="application/json")], stream=stream)
+    assert type(other.error) is BadResponseError  # complete, and no JSON: it would come again
+    assert not other.error.retryable
+
+
+ERRORS_IN_STREAMS = {
+    "cohere-v2": 'data: {"message": "MESSAGE"}\n\n',
+    "ollama-chat": '{"model": "m", "message": {"content": "I"}, "done": false}\n{"error": "MESSAGE"}\n',
+    "openai-chat": 'data: {"error": {"message": "MESSAGE"}}\n\n',
+}
+
+
+@pytest.mark.parametrize("wire", ERRORS_IN_STREAMS)
+async def test_an_error_in_a_stream_without_a_kind_is_tried_again_where_its_words_say_so(wire: str) -> None:
+    kind = "application/x-ndjson" if wire == "ollama-chat" else "text/event-stream"
+
+    def saying(message: str) -> Fault:
+        return Fault(body=ERRORS_IN_STREAMS[wire].replace("MESSAGE", message).encode(), content_type=kind)
+
+    busy = [saying("The model is overloaded."), saying("upstream timed out")]
+    asked = await ask(wire, [*busy, GOOD])
+    assert asked.response is not None
+    assert [type(failed.error) for failed in asked.failed] == [ProviderOverloadedError, ProviderTimeoutError]
+    for words in ("unexpected end of prompt", "timeout_s must be positive"):
+        asked = await ask(wire, [saying(words)])
+        assert type(asked.error) is BadResponseError
+        assert not asked.error.retryable
 
 
 @pytest.mark.parametrize("wire", WIRES)

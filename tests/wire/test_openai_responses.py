@@ -543,7 +543,7 @@ def test_errors_can_come_at_any_time_and_carry_what_was_read(event: dict[str, An
     [
         (b"", BadResponseError, "empty"),
         (b"<html>", BadResponseError, "HTML"),
-        (b"{", BadResponseError, "no JSON"),
+        (b"{", BadResponseError, "ends in the middle of its JSON"),
         (b"[]", BadResponseError, "no object"),
         (b"{}", BadResponseError, "no output"),
         (b'{"choices": [{"message": {"content": "Hi"}}]}', BadResponseError, "openai-chat"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from equitrcoder import jsontext
 from equitrcoder.records import JSON
-from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
+from equitrcoder.wires.nesting import too_deep
 
 MAX_CALLS = 10_000
 """Calls of one answer. More is no answer: an empty one costs a few bytes on the wire and hundreds here."""
@@ -32,7 +32,15 @@ def read_arguments(value: Any) -> dict[str, JSON] | str | None:
         read = jsontext.loads(value) if value else None
     except jsontext.InvalidJSON:
         return value
-    return read if isinstance(read, dict) and (len(value) <= 2 * MAX_LEVELS or not too_deep(read, value)) else value
+    return read if isinstance(read, dict) and (_is_flat(read) or not too_deep(read, value)) else value
+
+
+def _is_flat(read: dict[str, Any]) -> bool:
+    """Whether it holds no object and no list, as most arguments do: then nobody has to count brackets."""
+    return _CONTAINERS.isdisjoint(map(type, read.values()))
+
+
+_CONTAINERS = frozenset({dict, list})
 
 
 def compact(value: Any) -> str:

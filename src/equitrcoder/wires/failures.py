@@ -67,12 +67,13 @@ def error_from_http(status: int, headers: Mapping[str, str], body: bytes) -> Pro
 def error_inside(data: Any, *, status: int = 200) -> ProviderError:
     """Turn an error object inside an answer with a success status (or inside a stream) into a typed error.
 
-    The status that the object names, or that its words stand for, decides; without either it is a BadResponseError.
+    The status that the object names, or that its words stand for, decides. Without either it is a BadResponseError, not
+    to be tried again, unless the message says that the host was overloaded or ran out of time.
     """
     failure = _failure(data)
     told = failure.status or next((number for words, number in _STATUS_OF if failure.words & words), None)
     text = f"The provider put an error into its answer: {failure.message or 'no message'}"
-    error = _typed(failure, told, text) if told else _by_content(failure, text) or BadResponseError(text)
+    error = _typed(failure, told, text) if told else _by_content(failure, text) or _by_words(failure.message, text)
     error.status = status
     error.excerpt = _excerpt(data)
     if error.retryable:
@@ -228,6 +229,21 @@ def _by_content(failure: Failure, text: str, *, status: int | None = None) -> Pr
     if "invalid_api_key" in words or _KEY.search(message):
         return AuthenticationError(text, hint="check the key")
     return None
+
+
+_OVERLOADED = re.compile(
+    r"overloaded|(over|at|out of) capacity|server (is )?busy|temporarily unavailable|service unavailable", re.IGNORECASE
+)
+_OUT_OF_TIME = re.compile(
+    r"timed out|deadline exceeded|(request|gateway|upstream|connection|inference) time-?out", re.IGNORECASE
+)
+
+
+def _by_words(message: str, text: str) -> ProviderError:
+    """The error for a message that came without any kind or status."""
+    if _OVERLOADED.search(message):
+        return ProviderOverloadedError(text)
+    return ProviderTimeoutError(text) if _OUT_OF_TIME.search(message) else BadResponseError(text)
 
 
 def _will_refill(failure: Failure) -> bool:

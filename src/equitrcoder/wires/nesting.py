@@ -13,7 +13,8 @@ MAX_LEVELS = 200
 
 
 _CONTAINERS = (dict, list)
-_LARGE_BYTES = 16_384
+LARGE_BYTES = 16_384
+"""From here on values are walked through, where they are few, before brackets are counted."""
 _FEW = 512  # bytes for each container: a long text with fewer is faster walked through than looked through for brackets
 
 
@@ -26,7 +27,7 @@ def too_deep(value: Any, text: bytes | str) -> bool:
     """
     if len(text) <= 2 * MAX_LEVELS or not isinstance(value, _CONTAINERS):
         return False
-    if len(text) > _LARGE_BYTES:
+    if len(text) > LARGE_BYTES:
         found = _walked(value, len(text) // _FEW)
         if found is not None:
             return found

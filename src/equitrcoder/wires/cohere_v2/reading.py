@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError, ProviderTimeoutError
 from equitrcoder.wires.arguments import compact, count_of
-from equitrcoder.wires.documents import excerpt, is_stream
-from equitrcoder.wires.nesting import too_deep
+from equitrcoder.wires.documents import checked_object, excerpt, is_stream, read_json
 from equitrcoder.wires.openai_chat.reading import read_client_calls, read_content
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
@@ -31,14 +29,7 @@ def read_document(body: bytes) -> Turn:
         reader = CohereStreamReader()
         reader.feed(body)
         return reader.finish()
-    try:
-        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except jsontext.InvalidJSON as error:
-        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=excerpt(body)) from None
-    if not isinstance(document, dict):
-        raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(body))
-    if too_deep(document, body):
-        raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(body))
+    document = checked_object(read_json(body), body)
     message = document.get("message")
     if document.get("error") or isinstance(message, str):
         from equitrcoder.wires.failures import error_inside

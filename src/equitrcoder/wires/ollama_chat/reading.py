@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equitrcoder import jsontext
 from equitrcoder.errors import BadResponseError
 from equitrcoder.wires.arguments import compact
-from equitrcoder.wires.documents import excerpt
+from equitrcoder.wires.documents import checked_object, excerpt, read_json
 from equitrcoder.wires.nesting import MAX_LEVELS, too_deep
 from equitrcoder.wires.openai_chat.reading import read_client_calls
 from equitrcoder.wires.openai_chat.usage import read_usage
@@ -27,16 +26,17 @@ def read_document(body: bytes) -> Turn:
         ProviderError: The body is no answer of this wire, or it is an error in spite of the status.
     """
     try:
-        document = jsontext.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except jsontext.InvalidJSON as error:
-        if b"\n" in body.strip():
-            from equitrcoder.wires.ollama_chat.stream import OllamaStreamReader
+        document = read_json(body)
+    except BadResponseError:
+        if b"\n" not in body.strip():
+            raise
+        from equitrcoder.wires.ollama_chat.stream import OllamaStreamReader
 
-            reader = OllamaStreamReader()
-            reader.feed_lines(body)
-            return reader.finish()
-        raise BadResponseError(f"The answer is no JSON: {error}.", excerpt=excerpt(body)) from None
-    fields = checked(document, body)
+        reader = OllamaStreamReader()
+        reader.feed_lines(body)
+        return reader.finish()
+    fields = checked_object(document, body)
+    refuse_error(fields)
     if not isinstance(fields.get("message"), dict):
         raise BadResponseError("The answer has no message: it is none of this wire.", excerpt=excerpt(body))
     turn = read_turn(fields["message"], fields)
@@ -46,7 +46,7 @@ def read_document(body: bytes) -> Turn:
 
 
 def checked(value: Any, text: bytes) -> dict[str, Any]:
-    """The object that a document or line of the answer is.
+    """The object that a line of the answer is.
 
     Raises:
         ProviderError: It is an error, or none of this wire.
@@ -55,14 +55,19 @@ def checked(value: Any, text: bytes) -> dict[str, Any]:
         raise BadResponseError("The answer is JSON, but no object.", excerpt=excerpt(text))
     if len(text) > 2 * MAX_LEVELS and too_deep(value, text):
         raise BadResponseError("The answer is nested too deeply.", excerpt=excerpt(text))
-    if value.get("error"):
+    refuse_error(value)
+    return value
+
+
+def refuse_error(fields: Mapping[str, Any]) -> None:
+    """Raise the error that a document or line of the answer is, if it is one."""
+    if fields.get("error"):
         from equitrcoder.wires.failures import error_inside
 
-        problem = error_inside(value)
+        problem = error_inside(fields)
         if "error parsing tool call" in problem.message:  # the model wrote a broken one: it may do better next time
             problem.retryable = True
         raise problem
-    return value
 
 
 def read_turn(message: dict[str, Any], facts: Mapping[str, Any]) -> Turn:

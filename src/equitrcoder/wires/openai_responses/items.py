@@ -72,11 +72,16 @@ def late_results(output: Sequence[Any], calls: Sequence[WireCall]) -> Iterator[L
     """What came of calls that stand in an earlier answer: outputs whose call is not among the items."""
     here: set[str | None] | None = None
     for item in output:
-        if isinstance(item, dict) and text_of(item.get("type")).endswith("_output"):
+        if isinstance(item, dict) and _is_output(item):
             here = {call.id for call in calls} if here is None else here
             wire_id = item.get("call_id")
             if isinstance(wire_id, str) and wire_id and wire_id not in here:
                 yield LateResult(id=wire_id, result=_result_in(item), error=_error(item))
+
+
+def _is_output(item: Mapping[str, Any]) -> bool:
+    kind = item.get("type")
+    return isinstance(kind, str) and kind.endswith("_output")
 
 
 class _Outputs:
@@ -86,7 +91,7 @@ class _Outputs:
         self._by_id: dict[str, dict[str, Any]] = {}
         self._searches: list[dict[str, Any]] = []
         for item in output:
-            if not isinstance(item, dict) or not text_of(item.get("type")).endswith("_output"):
+            if not isinstance(item, dict) or not _is_output(item):
                 continue
             wire_id = item.get("call_id")
             if isinstance(wire_id, str) and wire_id:
@@ -96,6 +101,8 @@ class _Outputs:
         self._searches.reverse()
 
     def of(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+        if not self._by_id and not self._searches:
+            return None
         wire_id = item.get("call_id")
         if isinstance(wire_id, str) and wire_id:
             return self._by_id.get(wire_id)
@@ -140,11 +147,11 @@ def _hosted_call(item: dict[str, Any], kind: str, index: int) -> WireCall:
 
 def _client_call(item: dict[str, Any], name: str, arguments: Any, outputs: _Outputs, index: int) -> WireCall:
     output = outputs.of(item)
-    kind: CallKind = "client"
-    if output is not None or _hosted(item):
-        kind = "provider-executed"
     wire_id = _id(item.get("call_id"))
-    pending: Pending | None = "result" if kind == "provider-executed" and output is None and wire_id else None
+    if output is None and not _hosted(item):
+        return WireCall(name=name, arguments=arguments, id=wire_id, index=index)
+    kind: CallKind = "provider-executed"
+    pending: Pending | None = "result" if output is None and wire_id else None
     result = None if output is None else _result_in(output)
     return WireCall(name=name, arguments=arguments, id=wire_id, kind=kind, index=index, result=result, pending=pending)
 

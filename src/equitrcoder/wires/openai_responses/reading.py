@@ -19,6 +19,8 @@ from equitrcoder.wires.openai_responses.items import (
 )
 from equitrcoder.wires.values import StopKind, Turn, Usage, WireCall
 
+_OBJECT = {dict}
+
 _STOPS: dict[str, StopKind] = {
     "completed": "end",
     "max_output_tokens": "length",
@@ -35,19 +37,31 @@ def read_turn(output: Sequence[Any], response: Mapping[str, Any]) -> Turn:
     """
     if len(output) > MAX_ITEMS:
         raise BadResponseError(f"The answer holds more than {MAX_ITEMS} output items.")
-    if not all(isinstance(item, dict) for item in output):
+    if not {*map(type, output)} <= _OBJECT:
         raise BadResponseError("An output item of the answer is no object.")
-    said = [message_texts(item) for item in output if item.get("type") == "message"]
-    thought = [reasoning_text(item) for item in output if item.get("type") == "reasoning"]
-    calls = tuple(found.call for found in find_calls(output))
-    refusal = "".join(refused for _, refused in said)
+    texts: list[str] = []
+    thoughts: list[str] = []
+    others: list[dict[str, Any]] = []
+    refusals: list[str] = []
+    for item in output:
+        match item.get("type"):
+            case "message":
+                text, refused = message_texts(item)
+                texts.append(text)
+                refusals.append(refused)
+            case "reasoning":
+                thoughts.append(reasoning_text(item))
+            case _:
+                others.append(item)
+    calls = tuple([found.call for found in find_calls(others)])
+    refusal = "".join(refusals)
     finish = _word(response.get("status"))
     return Turn(
-        text=_paragraphs([text for text, _ in said]),
-        reasoning=_paragraphs(thought),
+        text=_paragraphs(texts),
+        reasoning=_paragraphs(thoughts),
         refusal=refusal or None,
         calls=calls,
-        late_results=tuple(late_results(output, calls)),
+        late_results=tuple(late_results(others, calls)),
         usage=read_usage(response.get("usage")),
         finish=finish,
         stop=_stop(finish, response.get("incomplete_details"), calls, refusal),
@@ -58,7 +72,7 @@ def read_turn(output: Sequence[Any], response: Mapping[str, Any]) -> Turn:
 
 
 def _paragraphs(texts: Sequence[str]) -> str:
-    return "\n\n".join(text for text in texts if text)
+    return "\n\n".join([text for text in texts if text]) if len(texts) > 1 else "".join(texts)
 
 
 def _stop(finish: str | None, incomplete: Any, calls: Sequence[WireCall], refusal: str) -> StopKind:
@@ -151,9 +165,10 @@ def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _first(numbers: Mapping[str, Any], *names: str) -> int | None:
     for name in names if numbers else ():
-        count = count_of(numbers.get(name))
-        if count is not None:
-            return count
+        if name in numbers:
+            count = count_of(numbers[name])
+            if count is not None:
+                return count
     return None
 
 

@@ -129,14 +129,16 @@ def test_killed_when_all_calls_have_ended_the_same_request_goes_out_again(tmp_pa
 def test_killed_after_the_last_answer_there_is_nothing_to_go_on_with_but_words(tmp_path: Path) -> None:
     with ScriptedProvider([Answer(text="All done."), Answer(text="And that too.")]) as provider:
         world = World(tmp_path, provider.base_url)
-        process = world.start("--check", "sleep 60")
+        process = world.start("--check", "[ -e go ] || sleep 60")
         until(process, lambda event: event["type"] == "check.started")
         kill(process)
+        (world.repo / "go").touch()
         refused = resume(world, json_events=False)
         assert refused.code == 2
         assert "E121" in refused.err and "had given its last answer when it was interrupted" in refused.err
         done = resume(world, "last", "and now that")
         assert done.event("run.finished")["response"] == "And that too."
+        assert done.event("check.finished")["passed"]
         first, second = provider.requests
         same_prefix(first, second)
         assert [message["content"] for message in second.messages[-2:]] == ["All done.", "and now that"]

@@ -32,6 +32,7 @@ _CARRIED = {
     "reasoning_effort": "reasoning_effort",
     "output_limit_tokens": "output_limit_tokens",
     "stream": "stream",
+    "check": "check",
 }
 """What a run's journal says of its settings, and the settings that this is for the run that goes on."""
 _STRICTEST_FIRST: tuple[Mode, ...] = ("deny", "ask", "edits", "all")
@@ -111,6 +112,8 @@ class Before:
     def flags(self) -> dict[str, Any]:
         """Settings that go on as they were, unless they are given anew."""
         kept = {_CARRIED[name]: value for name, value in self.settings.items() if name in _CARRIED}
+        if self._rebuilt.started.get("redactions"):
+            kept.pop("check", None)  # a command in which a secret was taken out is another one
         return {name: value for name, value in kept.items() if value is not None}
 
     @property

@@ -125,7 +125,7 @@ class Session:
         return system_prompt(
             self.repo,
             sandbox=self.sandbox.level,
-            network=self.settings.network,
+            network=self.settings.network or self.settings.network_hosts,
             approvals=self._first_approve,
             tools=self.choice.provider.takes_tools,
         )
@@ -247,6 +247,8 @@ class Session:
         stricter = [rule for rule in before.strict_rules if rule not in self.settings.rules]
         if stricter:
             self.settings = self.settings.replaced(rules=(*self.settings.rules, *stricter))
+        if before.settings.get("network") and not self.settings.network:
+            before.notices.append("commands could reach the network then; now only with --network")
         if self._options.on_notice is not None:
             for notice in before.notices:
                 self._options.on_notice(notice)
@@ -389,6 +391,7 @@ class Session:
                 "stream": settings.stream,
                 **({"fallback_for": fallback_for} if fallback_for else {}),
                 **({"goes_on": True} if goes_on else {}),
+                **({"check": settings.check} if settings.check else {}),
                 **({"rules": [list(rule) for rule in settings.rules]} if settings.rules else {}),
                 **({"reasoning_effort": settings.reasoning_effort} if settings.reasoning_effort else {}),
                 **({"output_limit_tokens": settings.output_limit_tokens} if settings.output_limit_tokens else {}),

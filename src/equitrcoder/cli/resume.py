@@ -43,9 +43,9 @@ def command(run: str, words: str | None, as_json: bool, **options: Any) -> int:
     """Go on where RUN ended: after a kill, a limit, the budget, an error, or Ctrl-C.
 
     A new run begins in the same session, with the conversation as the journals have it. No call that ended is carried
-    out again; of one that was running the model is told that its outcome is unknown. Model, repository, budget and
-    reasoning effort stay unless they are given anew; what was spent counts against the budget; turns and time count
-    from the start.
+    out again; of one that was running the model is told that its outcome is unknown. Model, repository, budget,
+    reasoning effort and check stay unless they are given anew; what was spent counts against the budget; turns and
+    time count from the start.
 
     WORDS is what the model is told now ("-": from standard input). A run that is done needs some; without any, the
     model goes on with the task. When RUN was gone on with already, the newest run of the session is taken.

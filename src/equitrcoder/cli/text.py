@@ -112,7 +112,10 @@ def what_next(run_id: str, status: str) -> str:
         'show: equitrcoder show 7F3K · go on: equitrcoder resume 7F3K'
     """
     shown = f"show: equitrcoder show {short_id(run_id)}"
-    return shown if status in ("completed", "running") else f"{shown} · go on: equitrcoder resume {short_id(run_id)}"
+    if status in ("completed", "running"):
+        return shown
+    more = " --budget MORE" if status == "budget" else ""
+    return f"{shown} · go on: equitrcoder resume {short_id(run_id)}{more}"
 
 
 def short_id(run_id: str) -> str:

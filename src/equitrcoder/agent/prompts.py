@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -56,13 +57,15 @@ model has no tools", and then say what the user can do.
 """
 
 
-def system_prompt(repo: Path, *, sandbox: str, network: bool, approvals: str, tools: bool = True) -> str:
+def system_prompt(
+    repo: Path, *, sandbox: str, network: bool | Sequence[str], approvals: str, tools: bool = True
+) -> str:
     """The whole system prompt for a run in `repo`.
 
     Args:
         repo: The repository's root.
         sandbox: Level of the walls around commands ("bubblewrap", "landlock" or "none").
-        network: Whether commands may reach the network.
+        network: Whether commands may reach the network, or the hosts that they may reach.
         approvals: The approval mode.
         tools: Whether the model is offered tools; without them it is told so, and nothing of what they would reach.
     """
@@ -95,14 +98,20 @@ def fenced(text: str) -> str:
     return f"<agents_md {mark}>\n{text}\n</agents_md {mark}>"
 
 
-def _surroundings(repo: Path, *, sandbox: str, network: bool, approvals: str) -> str:
+def _but(network: bool | Sequence[str]) -> str:
+    if isinstance(network, bool) or not network:
+        return ""
+    return f" but for these hosts, through the proxy that the environment names: {', '.join(network)}"
+
+
+def _surroundings(repo: Path, *, sandbox: str, network: bool | Sequence[str], approvals: str) -> str:
     if sandbox == "none":
         walls = "Commands run without a sandbox, with the user's rights: be careful with what they touch."
     else:
-        reach = "can" if network else "cannot"
+        reach = "can" if network is True else "cannot"
         walls = (
             f"Commands run in a sandbox ({sandbox}): they can write only in the repository and in temporary folders, "
-            f"and {reach} reach the network."
+            f"and {reach} reach the network{_but(network)}."
         )
     asks = {
         "ask": "The user is asked before every write and command.",

@@ -23,6 +23,7 @@ Words = tuple[str, ...]
 """One command as the shell would see it: quotes and escapes taken away; HOLE and SPLIT stand for what is not known."""
 
 LONGEST_LINE = 32_768
+DEEPEST_TREE = 60
 DEEPEST = 6
 """Scripts inside scripts (`bash -c "bash -c …"`)."""
 
@@ -83,7 +84,10 @@ def take_apart(text: str) -> Line:
         ([('make', 'test'), ('git', 'push')], [('write', 'out.txt')], [])
     """
     line = Line()
-    Taker(line).take(text)
+    try:
+        Taker(line).take(text)
+    except RecursionError:
+        line.unknown.append("it is nested too deeply")
     return line
 
 
@@ -111,7 +115,10 @@ class Taker:
                 self.unknown("it cannot be parsed")
             elif _unaccounted(root, source):
                 self.unknown("a part of it cannot be parsed")
-            self.visit(root)
+            if _depth(root) > DEEPEST_TREE:
+                self.unknown("it is nested too deeply")
+            else:
+                self.visit(root)
 
     def unknown(self, why: str) -> None:
         """Note that something cannot be known."""
@@ -427,6 +434,16 @@ def _parser() -> Parser:
     from tree_sitter import Language, Parser
 
     return Parser(Language(tree_sitter_bash.language()))
+
+
+def _depth(root: Node) -> int:
+    depth, level = 0, [root]
+    while level:
+        level = [child for node in level for child in node.children]
+        depth += 1
+        if depth > DEEPEST_TREE:
+            break
+    return depth
 
 
 def _all_below(node: Node) -> list[Node]:

@@ -38,6 +38,9 @@ _TRANSPARENT: dict[str, tuple[str, str]] = {
 }
 QUIET = frozenset({":", "true", "false", "echo", "pwd", "exit", "return", "break", "continue"})
 """Builtins that do nothing by themselves; where they write to is a redirection."""
+_RESERVED = frozenset(
+    "! if then else elif fi do done case esac while until for in select function { } [[ ]] coproc".split()  # noqa: SIM905
+)
 _MOVES = frozenset({"cd", "pushd", "popd"})
 _SET_NAMES = frozenset({"read", "getopts", "mapfile", "readarray", "let", "printf", "wait", "test", "["})
 _STARTS_SHELL = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*")
@@ -60,6 +63,8 @@ def plain(name: str) -> str:
 def unwrap(taker: Taker, words: Words) -> None:
     """Note what a command starts; put into `parts` what must be allowed."""
     name = base(words[0])
+    if words[0] in _RESERVED:  # the grammar takes `! if …` for a command called "!"
+        taker.unknown("where a command in it begins is not sure")
     if words[0] in QUIET:
         return
     if words[0] == "cd" and _stays_inside(words):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -266,31 +265,6 @@ def test_the_same_failing_call_again_and_again_is_stopped(tmp_path: Path) -> Non
     assert "has failed 3 times in a row" in world.calls()[2]["result"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_properly(tmp_path: Path, number: signal.Signals) -> None:
-    script = [Answer(calls=[Call("run_command", {"command": "echo $$ > pid; sleep 61"})])]
-    with ScriptedProvider(script) as provider:
-        world = _world(tmp_path, provider)
-        process = world.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            if json.loads(line)["type"] == "call.started":
-                break
-        while not (world.repo / "pid").exists() or not (world.repo / "pid").read_text().strip():
-            assert process.poll() is None
-        process.send_signal(number)
-        out, err = process.communicate(timeout=20)
-    assert process.returncode == 130, err
-    assert json.loads(out.splitlines()[-1])["status"] == "cancelled"
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((world.repo / "pid").read_text()), 0)
-    (record,) = world.calls()
-    assert record["outcome"] == "cancelled"
-    assert record["duration_ms"] > 0
-    (run,) = world.runs()
-    assert run["status"] == "cancelled"
-
-
 def _wait_until_gone(pid: int) -> None:
     """Return when the process has ended; whoever inherits it may still have to collect it."""
     while True:
@@ -316,40 +290,6 @@ def test_two_signals_leave_at_once_and_nothing_behind(tmp_path: Path) -> None:
     _wait_until_gone(int((world.repo / "pid").read_text()))
     (record,) = world.calls()
     assert record["outcome"] in ("cancelled", "interrupted")
-
-
-def test_a_signal_while_the_provider_is_silent(tmp_path: Path) -> None:
-    with ScriptedProvider([Fault(stall_before_answer=True)]) as provider:
-        world = _world(tmp_path, provider)
-        process = world.start()
-        provider.wait_for_stalled(1)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-    assert process.returncode == 130
-    (run,) = world.runs()
-    assert run["status"] == "cancelled"
-
-
-def test_a_closed_pipe_ends_the_run_properly(tmp_path: Path) -> None:
-    script = [
-        Answer(calls=[Call("run_command", {"command": "while [ ! -e go ]; do sleep 0.01; done"})]),
-        Answer(calls=[Call("list_directory", {"path": "."})]),
-        Answer(text="ok"),
-    ]
-    with ScriptedProvider(script) as provider:
-        world = _world(tmp_path, provider)
-        process = world.start()
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        (world.repo / "go").touch()
-        process.wait(timeout=20)
-        err = process.stderr.read()
-        process.stderr.close()
-    assert b"Traceback" not in err and b"Exception ignored" not in err
-    (run,) = world.runs()
-    assert run["status"] == "cancelled"
-    assert all(r["outcome"] in ("success", "cancelled") for r in world.calls())
 
 
 def test_keys_stand_in_no_file_and_on_no_screen(tmp_path: Path) -> None:

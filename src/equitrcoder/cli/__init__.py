@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -11,7 +12,7 @@ def main() -> None:
     _leave_out_this_folder()
     from equitrcoder.cli.app import run_app
 
-    raise SystemExit(run_app(sys.argv[1:]))
+    _leave(run_app(sys.argv[1:]))
 
 
 def main_simple() -> None:
@@ -21,7 +22,22 @@ def main_simple() -> None:
     from equitrcoder.cli.app import run_app
     from equitrcoder.cli.simple import command
 
-    raise SystemExit(run_app(sys.argv[1:], command))
+    _leave(run_app(sys.argv[1:], command))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; a terminal or a pipe that has gone does not change the code."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OSError:  # what it still holds goes nowhere; else the interpreter fails on it
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
+    raise SystemExit(code)
 
 
 def _leave_out_this_folder() -> None:

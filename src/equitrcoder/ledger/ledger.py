@@ -194,12 +194,19 @@ class Ledger:
             self._register(
                 "finished",
                 journal,
-                {"run_id": recorder.run_id, "status": status, "entries": journal.seq, "last": journal.last_hash},
+                {
+                    "run_id": recorder.run_id,
+                    "status": status,
+                    "entries": journal.seq,
+                    "last": journal.last_hash,
+                    "clock": journal.latest,
+                },
             )
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            healed = "the next command that reads the ledger enters the run's end when there is room"
-            self._tell("register", f"Cannot write {self.state_dir / register.NAME} ({why}); {healed}. Fix: make room.")
+            healed = "the next command that reads the ledger enters the run's end there"
+            fix = "Fix: make room, or give the folder to this user."
+            self._tell("register", f"Cannot write {self.state_dir / register.NAME} ({why}); {healed}. {fix}")
         journal.close()
 
     def _look_after_register(self, run_id: str, journal: Journal) -> None:

@@ -197,6 +197,8 @@ TRIES = [
     "time ! git push",
     "time if git push; then :; fi",
     "coproc X { git push; }",
+    "time X=1 git push",
+    "cat x\n\\\ngit push > y",
     "git >x push",
     "git 2>/dev/null push",
     "time &>f git push",

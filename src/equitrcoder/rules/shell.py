@@ -133,7 +133,7 @@ class Taker:
     def visit(self, node: Node) -> None:
         """Note what a node and all below it hold."""
         kind = node.type
-        if kind in ("command", "redirected_statement", "declaration_command") and _broken(node):
+        if kind in ("redirected_statement", "declaration_command") and _broken(node):
             self.unknown("where a command in it ends is not sure")
         if kind == "redirected_statement":
             self.redirected(node)
@@ -173,6 +173,8 @@ class Taker:
         Args:
             later: Words of it that stand behind its redirections.
         """
+        if _broken(node):
+            self.unknown("where a command in it ends is not sure")
         words: list[str] = []
         for child in node.children:
             if child.type == "command_name":

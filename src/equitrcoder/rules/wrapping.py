@@ -41,6 +41,7 @@ QUIET = frozenset({":", "true", "false", "echo", "pwd", "exit", "return", "break
 _RESERVED = frozenset(
     "! if then else elif fi do done case esac while until for in select function { } [[ ]] coproc".split()  # noqa: SIM905
 )
+_ASSIGNMENT = re.compile(r"(\w+)(?:\[[^\]]*\])?\+?=")
 _MOVES = frozenset({"cd", "pushd", "popd"})
 _SET_NAMES = frozenset({"read", "getopts", "mapfile", "readarray", "let", "printf", "wait", "test", "["})
 _STARTS_SHELL = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*")
@@ -65,6 +66,11 @@ def unwrap(taker: Taker, words: Words) -> None:
     name = base(words[0])
     if words[0] in _RESERVED:  # the grammar takes `! if …` for a command called "!"
         taker.unknown("where a command in it begins is not sure")
+    if found := _ASSIGNMENT.match(words[0]):  # `time X=1 git push`
+        taker.assign(found[1])
+        taker.unsafe("it sets a variable where the grammar has a command")
+        taker.run(words[1:])
+        return
     if words[0] in QUIET:
         return
     if words[0] == "cd" and _stays_inside(words):

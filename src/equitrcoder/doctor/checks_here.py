@@ -99,7 +99,7 @@ async def sandbox(repo: Path, environ: Mapping[str, str], settings: Settings) ->
         return [Finding("sandbox", "warning", "turned off: commands run with your rights", "sandbox: auto")]
     trouble = await asyncio.to_thread(trouble_with_bubblewrap, repo, environ)
     if trouble is None:
-        return [Finding("sandbox", "ok", "bubblewrap")]
+        return [Finding("sandbox", "ok", await _walls(repo, environ, settings))]
     fix = "install bubblewrap (apt install bubblewrap, dnf install bubblewrap)"
     if "no bwrap in" not in trouble:
         fix = "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile for bwrap)"
@@ -111,6 +111,32 @@ async def sandbox(repo: Path, environ: Mapping[str, str], settings: Settings) ->
     await walls.aclose()
     stands = "no walls around commands" if level == "none" else f"{level} in place of bubblewrap"
     return [Finding("sandbox", "warning", f"{stands}: {trouble}", fix)]
+
+
+async def _walls(repo: Path, environ: Mapping[str, str], settings: Settings) -> str:
+    """What stands around commands here, as far as it can differ."""
+    from equitrcoder.sandbox.bubblewrap import BubblewrapSandbox
+    from equitrcoder.sandbox.limits import Limits
+    from equitrcoder.sandbox.seccomp import seccomp_program
+
+    walls = BubblewrapSandbox(repo, environ=environ, network_hosts=settings.network_hosts)
+    try:
+        warm = await walls.warm_up()
+    finally:
+        await walls.aclose()
+    network = "any network" if settings.network else "no network"
+    if settings.network_hosts and not settings.network:
+        network = f"network to {', '.join(settings.network_hosts)}"
+    limits = Limits(settings.command_limits)
+    parts = [
+        "with a filter of system calls"
+        if seccomp_program(os.uname().machine)
+        else "no filter for this machine's calls",
+        "stays between commands" if warm else "started anew for each command",
+        network,
+        f"{limits.processes:,} processes, {limits.memory_mb:,} MB",
+    ]
+    return f"bubblewrap: {', '.join(parts)}"
 
 
 def disk(state: Path) -> Iterator[Finding]:

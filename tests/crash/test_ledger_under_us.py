@@ -6,6 +6,7 @@ Everything that was acknowledged is there afterwards, once; it is said once, in 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,6 +151,37 @@ def test_the_log_of_the_index_cut(tmp_path: Path, harm: Callable[[Path], None]) 
     if not report.balanced:
         rebuild_index(tmp_path)
     check_all_is_there(tmp_path)
+
+
+SHM_CUT = """
+import os, sys
+from pathlib import Path
+from equitrcoder.ledger import Ledger, Reader
+from tests.ledger_runs import one_call, start
+state = Path(sys.argv[1])
+with Ledger(state) as ledger, Reader(state) as reader:
+    run = start(ledger)
+    one_call(run, step=1)
+    reader.stats()
+    os.truncate(state / "index.sqlite-shm", 0)
+    one_call(run, step=2)
+    print("acknowledged", flush=True)
+    reader.stats()
+"""
+
+
+def test_the_mapped_part_of_the_index_cut(tmp_path: Path) -> None:
+    """The system ends whoever has it mapped (SIGBUS), and no program can prevent that: it is a kill like any other."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHM_CUT, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "acknowledged\n"
+    assert done.returncode in (0, -signal.SIGBUS), done.stderr
+    with Reader(tmp_path) as reader:
+        assert [(call.step, call.outcome) for call in reader.calls()] == [(1, "success"), (2, "success")]
+        assert reader.run("last").status == "interrupted"
+    report = audit(tmp_path)
+    assert report.balanced, report.to_dict()["differences"]
 
 
 @pytest.mark.parametrize("harm", [delete, replace])

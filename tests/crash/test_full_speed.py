@@ -56,6 +56,6 @@ def test_a_kill_at_full_speed_loses_nothing(tmp_path: Path) -> None:
     for uid, step in acknowledged.items():
         assert (known[uid].outcome, known[uid].result) == ("success", f"{step} " + "y" * 4000)
     in_flight = [call.outcome for call in found if call.call_uid not in acknowledged]
-    assert set(in_flight) <= {"interrupted", "success"}
+    assert set(in_flight) <= {"interrupted", "cancelled", "success"}  # cancelled: never started
     assert in_flight.count("success") <= 8  # closed, and not yet said so: one in each thread
     assert audit(tmp_path).differences == []

@@ -148,6 +148,18 @@ def _call(call: ToolCall, width: int, *, verbose: bool) -> Iterator[str]:
     if verbose:
         yield from _detail("asked", call.arguments if call.arguments is not None else call.arguments_raw)
         yield from _detail("gave", call.result)
+        yield from _detail("whole", _whole(call))
+
+
+def _whole(call: ToolCall) -> str | None:
+    """Where the whole of a large result stands (setting `spill_results`)."""
+    spilled = (call.result_metadata or {}).get("spilled")
+    if not isinstance(spilled, dict):
+        return None
+    size = spilled.get("bytes")
+    what = f"{size:,} bytes" if isinstance(size, int) else "?"
+    part = "" if spilled.get("complete") else "the first "
+    return f"{part}{what}: blobs/{call.run_id}/{spilled.get('sha256')} in the state directory"
 
 
 def _ending(call: ToolCall) -> str:

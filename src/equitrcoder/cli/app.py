@@ -129,7 +129,10 @@ def run_app(arguments: Sequence[str], command: click.Command | None = None) -> i
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        import io
+
+        error.show(said := io.StringIO())
+        _say(said.getvalue().rstrip("\n"))
         return 2
     except (click.Abort, KeyboardInterrupt):
         _say("E205 Stopped.")

@@ -386,14 +386,19 @@ async def test_from_an_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert api.session_id == first.session_id
 
 
-async def test_after_a_check_that_failed_the_model_is_told_what_it_said(tmp_path: Path) -> None:
+async def test_after_a_check_that_failed_the_model_is_told_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with bench(tmp_path, by_turn([Answer(text="one"), Answer(text="two")])) as place:
         async with place.session(check="echo not yet; false", network=True) as session:
+            monkeypatch.setattr(type(session.sandbox), "level", "bubblewrap")
             result = await session.run("do it", check=session.settings.check)
             assert result.status == "failed"
         with go_back(place.state, "last") as before:
             assert before.flags["check"] == "echo not yet; false"
+        monkeypatch.undo()
         await place.resume()
         words = place.requests[1].messages[-1]["content"]
         assert words.startswith("You said that the task is done, but the check failed.") and "not yet" in words
     assert "commands could reach the network then; now only with --network" in place.notices
+    assert "sandbox none, not bubblewrap as then: the model keeps what it was told" in place.notices

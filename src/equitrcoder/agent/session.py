@@ -249,6 +249,9 @@ class Session:
             self.settings = self.settings.replaced(rules=(*self.settings.rules, *stricter))
         if before.settings.get("network") and not self.settings.network:
             before.notices.append("commands could reach the network then; now only with --network")
+        if before.settings.get("sandbox", self.sandbox.level) != self.sandbox.level:
+            then = before.settings["sandbox"]
+            before.notices.append(f"sandbox {self.sandbox.level}, not {then} as then: the model keeps what it was told")
         if self._options.on_notice is not None:
             for notice in before.notices:
                 self._options.on_notice(notice)

@@ -291,3 +291,33 @@ print(folder)
         assert [call.outcome for call in reader.calls()] == ["success"]
         assert reader.run("last").status == "interrupted"
     assert json.loads((state / "runs.jsonl").read_text().splitlines()[-1])["status"] == "interrupted"
+
+
+def test_a_look_at_a_new_journal_does_not_take_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks whether it is locked holds the lock for a moment, also between its making and its locking."""
+    import threading
+
+    from equitrcoder.ledger import files
+
+    real = files.open_to_append
+    looking: list[threading.Timer] = []
+
+    def open_while_somebody_looks(path: Path, *, new: bool = False, create: bool = False) -> int:
+        fd = real(path, new=new, create=create)
+        if new:
+            other = files.open_to_read(path)
+            assert files.try_lock(other)
+            looking.append(threading.Timer(0.05, os.close, [other]))
+            looking[-1].start()
+        return fd
+
+    monkeypatch.setattr(files, "open_to_append", open_while_somebody_looks)
+    with Ledger(tmp_path) as ledger:
+        run = start(ledger)
+        for timer in looking:
+            timer.join()
+        assert files.is_locked(run.journal_path)
+        with Reader(tmp_path) as reader:
+            assert reader.run("last").status == "running"
+        run.finish(status="completed")
+    assert looking

@@ -144,21 +144,18 @@ class Connection:
                 await asyncio.gather(gate, return_exceptions=True)
 
     async def _hear(self, read: Any, heard: Any) -> None:
-        try:
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             async for item in read:
                 if isinstance(item, Exception):
                     self.hearing.nonsense(repr(item).encode("utf-8", "replace")[:4096])
                 elif self.hearing.takes(item.message):
                     await heard.send(item)
                 if self.hearing.trouble is not None:
-                    return
+                    break
                 await asyncio.sleep(0)  # a flood must not keep the others from their turn
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass
-        finally:
-            self.hearing.broken("it closed the connection")
-            heard.close()  # calls that wait are told
-            self._leave.set()
+        self.hearing.broken("it closed the connection")
+        heard.close()  # calls that wait are told
+        self._leave.set()
 
     async def _roots(self, context: Any) -> types.ListRootsResult:
         root = types.Root.model_validate({"uri": Path(self._ground.repo).as_uri(), "name": "repository"})

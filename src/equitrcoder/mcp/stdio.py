@@ -23,13 +23,15 @@ from equitrcoder.mcp.walls import Program
 _LEAVING_S = 0.5
 """How long a program may take to end by itself once its input is closed."""
 _LAST_WORDS_BYTES = 4096
+_MOST_UNSENT = 64
+"""Messages that wait for a program that does not read; the word that a call is cancelled must not hold up its end."""
 
 
 @contextlib.asynccontextmanager
 async def talk(program: Program, hearing: Hearing) -> AsyncIterator[tuple[Any, Any]]:
     """The SDK's two streams for a program; ends the program."""
     to_session, read = anyio.create_memory_object_stream[Any](0)
-    write, from_session = anyio.create_memory_object_stream[Any](0)
+    write, from_session = anyio.create_memory_object_stream[Any](_MOST_UNSENT)
     tasks: list[asyncio.Task[None]] = []
     try:
         async with _pipes(program) as (out, errors, into):
@@ -39,6 +41,7 @@ async def talk(program: Program, hearing: Hearing) -> AsyncIterator[tuple[Any, A
                 asyncio.create_task(_write(into, from_session)),
             ]
             yield read, write
+            await asyncio.wait([tasks[2]], timeout=_LEAVING_S)  # what was said last
             into.close()
             await asyncio.wait([tasks[1]], timeout=_LEAVING_S)
     finally:
@@ -89,6 +92,8 @@ async def _read(reader: asyncio.StreamReader, to_session: Any, hearing: Hearing,
             try:
                 message = jsonrpc_message_adapter.validate_json(line, by_name=False)
             except ValueError:
+                if b'"jsonrpc"' in line[:200]:
+                    hearing.broken("it sent a message that cannot be read")
                 hearing.nonsense(line)
             else:
                 await to_session.send(SessionMessage(message))

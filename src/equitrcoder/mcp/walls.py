@@ -139,13 +139,16 @@ class _Room:
         if bwrap is None or isinstance(flags, str):
             raise ServerTrouble(f"the sandbox cannot be had any more: {flags}")
         git = str(self._places.repo / ".git")
+        view = self._view.arguments()
+        at = len(view) - 1 - view[::-1].index("--chdir")  # bwrap warns of a second one
         return [
             bwrap,
             *flags,
             *(() if self._network else ("--unshare-net",)),
             *TIES,
             *(word for descriptor in self.descriptors for word in ("--seccomp", str(descriptor))),
-            *self._view.arguments(),
+            *view[:at],
+            *view[at + 2 :],
             *(("--ro-bind", git, git) if os.path.lexists(git) and not os.path.islink(git) else ()),  # noqa: PTH114
             *("--chdir", folder),
         ]

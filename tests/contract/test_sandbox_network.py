@@ -96,6 +96,7 @@ async def test_a_named_host_is_reached_and_others_are_refused_with_the_reason(
     assert [place for place, _ in result.requests] == [named, other, "::1:80"]
     assert all("not among the hosts" in why for _, why in result.requests[1:])
     (head,) = upstream.heads
+    assert head.lower().count(b"\r\nhost:") == 1
     assert head.startswith(b"GET /a?b HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\n" % upstream.port)
 
 

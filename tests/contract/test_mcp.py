@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -461,6 +462,42 @@ def test_a_run_goes_on_whatever_its_servers_do(tmp_path: Path) -> None:
     assert "\x1b" not in done.err
     config = world.home / ".config"
     assert [path for path in world.files_holding(KEY) if config not in path.parents] == []
+
+
+def test_ctrl_c_in_a_call_tells_the_server_and_ends_it(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with ScriptedProvider([Answer(calls=[Call("s_do")])]) as provider:
+        world = _world(tmp_path, provider, {"s": hostile("silent_call", str(seen))})
+        process = world.start()
+        while "called" not in (seen.read_text() if seen.exists() else ""):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert seen.read_text().split()[-1] == "notifications/cancelled"
+    (record,) = world.calls()
+    assert (record["tool_name"], record["outcome"]) == ("s_do", "cancelled")
+
+
+def test_ctrl_c_while_a_server_starts(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    with ScriptedProvider([]) as provider:
+        row = {"command": "sh", "args": ["-c", f"touch {began}; sleep 600"], "start_timeout_s": 600}
+        world = _world(tmp_path, provider, {"s": row})
+        process = world.start()
+        while not began.exists():
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert b"Traceback" not in err
+
+
+async def test_without_the_sdk_the_fix_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equitrcoder.mcp.tools.util.find_spec", lambda name: None)
+    async with here(tmp_path, {"ok": hostile("ok")}) as place:
+        (notice,) = place.notices
+        assert notice.endswith("MCP servers need the package mcp: pip install 'equitrcoder[mcp]'")
 
 
 def test_without_a_terminal_a_call_that_needs_approval_is_not_made(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ class JsonView:
     def __init__(self, stop: Callable[[str], None]) -> None:
         self._stop = stop
         self._closed = False
-        self._exit_code = 1
+        self._exit_code = 130  # stopped before the run began
         self.finished = False
         """Whether the run has ended."""
 

@@ -12,7 +12,6 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +43,9 @@ class ChangedTool:
         self.now = now
 
 
-def mark(tool: Mapping[str, Any]) -> str:
-    """The same for tools that say the same: name, description, schema, hints."""
-    told = {key: tool.get(key) for key in ("name", "description", "inputSchema", "annotations")}
-    return sha256(jsontext.dumps(_sorted(told))).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(one) for one in value] if isinstance(value, list) else value
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two tools say the same: name, description, schema, hints."""
+    return all(one.get(key) == other.get(key) for key in ("name", "description", "inputSchema", "annotations"))
 
 
 class Known:
@@ -90,7 +82,7 @@ class Known:
         return [
             ChangedTool(tool["name"], accepted.get(tool["name"]), tool)
             for tool in self.tools
-            if tool["name"] not in accepted or mark(accepted[tool["name"]]) != mark(tool)
+            if tool["name"] not in accepted or not same(accepted[tool["name"]], tool)
         ]
 
     def accepted(self) -> list[RawTool]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from equitrcoder import jsontext
-from equitrcoder.mcp.known import ChangedTool, Known, RawTool, mark
+from equitrcoder.mcp.known import ChangedTool, Known, RawTool, same
 from equitrcoder.mcp.offering import MOST_TOOLS_TOGETHER, Offer, offers
 from equitrcoder.mcp.servers import Server, ServerTrouble
 from equitrcoder.mcp.words import bounded, one_line, seen
@@ -220,7 +220,7 @@ class _Running:
         name = self.server.name
         if now is None:
             raise ToolFailure("tool_changed", f"The MCP server {name} offers {one_line(tool, 60)} no longer.")
-        if mark(now) != mark(self.offered[tool]):
+        if not same(now, self.offered[tool]):
             raise ToolFailure(
                 "tool_changed",
                 f"Nothing was run: the MCP server {name} has changed what it says of {one_line(tool, 60)} since you "

@@ -160,6 +160,11 @@ def test_without_rules_about_commands_no_line_is_parsed(monkeypatch: pytest.Monk
     assert command("'", ("allow", "run_command")) == "allow"
 
 
+def test_what_is_broken_says_so() -> None:
+    for line in ("echo 'x", "echo $(x", "if x", "a |", '"!@$D😀', "'日"):
+        assert take_apart(line).unknown[0] == "it cannot be parsed", line
+
+
 # ---- files and foreign tools
 
 

@@ -152,7 +152,7 @@ def test_a_line_of_allowed_commands_is_allowed(commands: list[str], data: st.Dat
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text("<>E\n$(){}[]`'\"\\;&|#=! a-é日😀", max_size=60))
 def test_any_text_has_a_judgement(text: str) -> None:
     for rules in (ALLOW, DENY):
         assert rules.judge_command(text, writes_free=True).verdict in ("allow", "deny", "unknown", None)

@@ -26,7 +26,7 @@ def surely(pattern: Sequence[str], words: Sequence[str]) -> bool:
     """
     if len(words) > LONGEST:
         return False
-    return _fits(pattern, [plain(words[0]), *words[1:]], _fits_known)
+    return _fits(pattern, [plain(words[0]), *words[1:]])
 
 
 def perhaps(pattern: Sequence[str], words: Sequence[str]) -> bool:
@@ -60,7 +60,7 @@ def _fits_known(pattern: str, word: str) -> bool:
     return not any(mark in word for mark in MARKS) and bool(_glob(pattern).fullmatch(word))
 
 
-def _fits(pattern: Sequence[str], words: Sequence[str], fits: object) -> bool:
+def _fits(pattern: Sequence[str], words: Sequence[str]) -> bool:
     """Words against a pattern in which a `*` alone is any number of words; the usual way of one row after another."""
     row = [True] + [False] * len(words)
     for part in pattern:

@@ -9,21 +9,20 @@ Source: https://www.gnu.org/software/bash/manual/bash.html (shell grammar, expan
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from equitrcoder.rules.trees import all_below, is_broken, is_too_deep, is_unaccounted, parse
 from equitrcoder.rules.words import HOLE, MARKS, SPLIT, ansi_c_text, quoted_text, raw_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
 Words = tuple[str, ...]
 """One command as the shell would see it: quotes and escapes taken away; HOLE and SPLIT stand for what is not known."""
 
 LONGEST_LINE = 32_768
-DEEPEST_TREE = 60
 DEEPEST = 6
 """Scripts inside scripts (`bash -c "bash -c …"`)."""
 
@@ -88,6 +87,8 @@ def take_apart(text: str) -> Line:
         Taker(line).take(text)
     except RecursionError:
         line.unknown.append("it is nested too deeply")
+    except (ValueError, IndexError):  # a node of a broken line is not what the grammar says
+        line.unknown.append("it cannot be parsed")
     return line
 
 
@@ -110,12 +111,12 @@ class Taker:
             self.unknown("it holds control characters or spaces that cannot be seen")
         else:
             source = text.encode()
-            root = _parser().parse(source).root_node
+            root = parse(source)
             if root.has_error:
                 self.unknown("it cannot be parsed")
-            elif _unaccounted(root, source):
+            elif is_unaccounted(root, source):
                 self.unknown("a part of it cannot be parsed")
-            if _depth(root) > DEEPEST_TREE:
+            if is_too_deep(root):
                 self.unknown("it is nested too deeply")
             else:
                 self.visit(root)
@@ -133,7 +134,7 @@ class Taker:
     def visit(self, node: Node) -> None:
         """Note what a node and all below it hold."""
         kind = node.type
-        if kind in ("redirected_statement", "declaration_command") and _broken(node):
+        if kind in ("redirected_statement", "declaration_command") and is_broken(node):
             self.unknown("where a command in it ends is not sure")
         if kind == "redirected_statement":
             self.redirected(node)
@@ -173,7 +174,7 @@ class Taker:
         Args:
             later: Words of it that stand behind its redirections.
         """
-        if _broken(node):
+        if is_broken(node):
             self.unknown("where a command in it ends is not sure")
         words: list[str] = []
         for child in node.children:
@@ -186,7 +187,9 @@ class Taker:
             elif child.is_named:
                 self.visit(child)  # assignments before it, redirections among its words
             elif child.type not in (";", "&"):
-                words.append(child.text.decode() if child.text else HOLE)  # = and the like come as bare signs
+                words.append(
+                    child.text.decode("utf-8", "replace") if child.text else HOLE
+                )  # = and the like come as bare signs
         self.run((*words, *map(self.word, later)))
 
     def run(self, words: Words) -> None:
@@ -216,7 +219,7 @@ class Taker:
     def word(self, node: Node) -> str:
         """The text of a word, with marks for what is not known; what it runs is noted."""
         kind = node.type
-        source = (node.text or b"").decode()
+        source = (node.text or b"").decode("utf-8", "replace")
         if kind in ("word", "number", "extglob_pattern", "regex"):
             if re.search(r"(?<!\\)\s", source):
                 self.unknown("where a word in it ends is not sure")
@@ -238,11 +241,11 @@ class Taker:
         for child in node.children:
             if child.type in _WORDS:
                 parts.append(self.word(child))
-                braces += (child.text or b"").decode() if child.type in ("word", "number") else ""
+                braces += (child.text or b"").decode("utf-8", "replace") if child.type in ("word", "number") else ""
             elif child.type == "$":
                 parts.append(HOLE)
             else:
-                parts.append((child.text or b"").decode())
+                parts.append((child.text or b"").decode("utf-8", "replace"))
                 braces += parts[-1]
         text = "".join(parts)
         return text + SPLIT if "{" in braces and ("," in braces or ".." in braces) else text
@@ -255,16 +258,20 @@ class Taker:
         for child in node.named_children:
             if child.type == "string_content":
                 continue
-            parts.append(quoted_text(source[at - node.start_byte : child.start_byte - node.start_byte].decode()))
+            parts.append(
+                quoted_text(
+                    source[at - node.start_byte : child.start_byte - node.start_byte].decode("utf-8", "replace")
+                )
+            )
             self._expansion(child)
             parts.append(SPLIT if b"@" in (child.text or b"") else HOLE)
             at = child.end_byte
-        parts.append(quoted_text(source[at - node.start_byte : -1].decode()))
+        parts.append(quoted_text(source[at - node.start_byte : -1].decode("utf-8", "replace")))
         return "".join(parts)
 
     def _expansion(self, node: Node) -> None:
         """Note what an expansion runs."""
-        kind, source = node.type, (node.text or b"").decode()
+        kind, source = node.type, (node.text or b"").decode("utf-8", "replace")
         if kind in ("command_substitution", "process_substitution"):
             for child in node.named_children:
                 self.visit(child)
@@ -283,9 +290,9 @@ class Taker:
                 self.assign(re.sub(r"\W.*", "", source[2:], flags=re.DOTALL))
             self._commands_below(node)
             rest = source
-            for child in _all_below(node):
+            for child in all_below(node):
                 if child.type in ("command_substitution", "process_substitution"):
-                    rest = rest.replace((child.text or b"").decode(), "")
+                    rest = rest.replace((child.text or b"").decode("utf-8", "replace"), "")
             if "`" in rest or "(" in rest:
                 self.unknown("it holds an expansion that cannot be read")
         else:
@@ -331,12 +338,12 @@ class Taker:
                 self.visit(child)  # a pipeline or redirection on the line of the mark
 
     def _heredoc_body(self, node: Node) -> None:
-        text = re.sub(r"\\.", "", (node.text or b"").decode(), flags=re.DOTALL)
+        text = re.sub(r"\\.", "", (node.text or b"").decode("utf-8", "replace"), flags=re.DOTALL)
         if "`" in text:
             self.unknown("it holds a ` in a here-document")
         elif "$" in text and text.count("$(") + text.count("${") > sum(
             1
-            for child in _all_below(node)
+            for child in all_below(node)
             if child.type in ("command_substitution", "expansion", "arithmetic_expansion")
         ):
             self.unknown("it holds an expansion in a here-document that cannot be read")
@@ -357,7 +364,7 @@ class Taker:
         if name.type != "variable_name":
             self.unknown("it sets an element of an array, whose index is computed")
             self._commands_below(name)
-        self.assign((name.text or b"").decode())
+        self.assign((name.text or b"").decode("utf-8", "replace"))
         for value in values:
             if value.type == "array":
                 for item in value.named_children:
@@ -372,7 +379,7 @@ class Taker:
             if child.type == "variable_assignment":
                 self.assignment(child)
             elif child.type == "variable_name":
-                self.assign((child.text or b"").decode())
+                self.assign((child.text or b"").decode("utf-8", "replace"))
             else:
                 text = self.word(child) if child.type in _WORDS else HOLE
                 if not re.fullmatch(r"-[axrgilptux]+|[A-Za-z_]\w*", text):
@@ -388,16 +395,16 @@ class Taker:
         self._commands_below(node)
 
     def test(self, node: Node) -> None:
-        source = (node.text or b"").decode()
+        source = (node.text or b"").decode("utf-8", "replace")
         if source.startswith("(("):
             if not _PLAIN_SUM.fullmatch(source):
                 self.unknown("it computes with variables, whose text can hold commands")
             self._commands_below(node)
             return
-        found = list(_all_below(node))
-        if any((child.text or b"").decode() in _ARITHMETIC_TESTS for child in found if not child.children) or any(
-            child.type == "subscript" for child in found
-        ):
+        found = list(all_below(node))
+        if any(
+            (child.text or b"").decode("utf-8", "replace") in _ARITHMETIC_TESTS for child in found if not child.children
+        ) or any(child.type == "subscript" for child in found):
             self.unknown("it computes in a test, where a text can hold commands")
         self._words_below(node)
 
@@ -411,7 +418,7 @@ class Taker:
     def loop(self, node: Node) -> None:
         for child in node.named_children:
             if child.type == "variable_name":
-                self.assign((child.text or b"").decode())
+                self.assign((child.text or b"").decode("utf-8", "replace"))
             else:
                 self.visit(child)
 
@@ -428,72 +435,3 @@ _VISITS: dict[str, Any] = {
     "test_command": Taker.test,
     "for_statement": Taker.loop,
 }
-
-
-@cache
-def _parser() -> Parser:
-    import tree_sitter_bash
-    from tree_sitter import Language, Parser
-
-    return Parser(Language(tree_sitter_bash.language()))
-
-
-def _depth(root: Node) -> int:
-    depth, level = 0, [root]
-    while level:
-        level = [child for node in level for child in node.children]
-        depth += 1
-        if depth > DEEPEST_TREE:
-            break
-    return depth
-
-
-def _all_below(node: Node) -> list[Node]:
-    found, left = [], [node]
-    while left:
-        one = left.pop()
-        found.append(one)
-        left += one.children
-    return found
-
-
-def _broken(node: Node) -> bool:
-    """Whether a line ends between the words of a command, where the shell would end the command.
-
-    The grammar takes a line that starts with a backslash for more of the line before.
-    """
-    source, at = node.text or b"", node.start_byte
-    for child in node.children:
-        between = source[at - node.start_byte : child.start_byte - node.start_byte]
-        if b"\n" in between.replace(b"\\\n", b""):
-            return True
-        at = child.end_byte
-    return False
-
-
-_BETWEEN = re.compile(rb"(?:[ \t\n]|\\\n)*")
-
-
-def _unaccounted(root: Node, source: bytes) -> bool:
-    """Whether some text stands in no leaf of the tree: then the parser skipped something."""
-    at = 0
-    for leaf in _leaves(root):
-        if leaf.is_missing or (leaf.start_byte > at and not _BETWEEN.fullmatch(source, at, leaf.start_byte)):
-            return True
-        at = max(at, leaf.end_byte)
-    return not _BETWEEN.fullmatch(source, at)
-
-
-_WHOLE = frozenset({"string", "heredoc_body", "concatenation", "arithmetic_expansion", "expansion", "regex"})
-"""Read from their text, whatever stands between their parts."""
-
-
-def _leaves(root: Node) -> list[Node]:
-    found, left = [], [root]
-    while left:
-        one = left.pop()
-        if one.children and one.type not in _WHOLE:
-            left += reversed(one.children)
-        else:
-            found.append(one)
-    return found

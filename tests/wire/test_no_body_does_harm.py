@@ -143,7 +143,8 @@ def test_a_thousand_calls_and_ten_thousand(name: str, streaming: bool, count: in
     text = body(name, streaming, *[("f", {"n": n}) for n in range(count)], size=100)
     turn = outcome(name, text, streaming=streaming, size=65_536)
     assert turn is not None
-    assert [(call.index, call.arguments) for call in turn.calls] == [(n, {"n": n}) for n in range(count)]
+    told = [(call.index, call.id, call.name, call.arguments) for call in turn.calls]
+    assert told == [(n, f"c{n}", "f", {"n": n}) for n in range(count)]
 
 
 @each_wire

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from equitrcoder import jsontext
 from equitrcoder.errors import ProviderError
-from equitrcoder.wires import read_calls, wire
+from equitrcoder.wires import wire
 from equitrcoder.wires.values import AssistantMessage, Conversation, RequestOptions, Turn
 from tests.wire import chat_bodies, hostile
 from tests.wire.chat_bodies import chunk, events
@@ -21,7 +21,6 @@ from tests.wire.hostile import (
     bytes_or,
     examples,
     junk,
-    memory_stays_in_proportion,
     nested,
     objects,
     takes_linear_time,
@@ -151,28 +150,6 @@ def send_back(name: str, turn: Turn) -> None:
 
 
 @each_wire
-@both_ways
-def test_cut_at_every_byte(name: str, streaming: bool) -> None:
-    body = body_of(name, streaming, *CALLS)
-    whole = [each.name for each in read_calls(name, body, streaming=streaming)]
-    assert whole == ["f", "g"]
-    for end in range(len(body)):
-        turn = attempt(name, body[:end], streaming)
-        if streaming and turn is not None:
-            assert [call.name for call in turn.calls] == whole[: len(turn.calls)]
-
-
-@each_wire
-@both_ways
-@examples(200, data=st.data())
-def test_bytes_flipped(name: str, streaming: bool, data: st.DataObject) -> None:
-    body = bytearray(body_of(name, streaming, *CALLS))
-    for _ in range(data.draw(st.integers(1, 4))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    attempt(name, bytes(body), streaming, size=data.draw(st.sampled_from([0, 1, 50])))
-
-
-@each_wire
 @examples(100, data=st.data())
 def test_lines_shuffled(name: str, data: st.DataObject) -> None:
     lines = body_of(name, True, *CALLS).splitlines(keepends=True)
@@ -254,22 +231,6 @@ def test_an_argument_of_ten_megabytes(name: str, streaming: bool) -> None:
 
 @each_wire
 @both_ways
-def test_a_thousand_calls(name: str, streaming: bool) -> None:
-    calls = [("f", json.dumps({"n": n})) for n in range(1000)]
-    turn = attempt(name, body_of(name, streaming, *calls), streaming)
-    assert turn is not None
-    assert [(call.name, call.arguments, call.index) for call in turn.calls] == [("f", {"n": n}, n) for n in range(1000)]
-
-
-@each_wire
-@both_ways
 def test_more_calls_than_any_answer_holds_are_refused(name: str, streaming: bool) -> None:
     with pytest.raises(ProviderError, match="more than 10000 tool calls"):
         read(name, body_of(name, streaming, *[("f", "{}")] * 10_001), streaming)
-
-
-@each_wire
-def test_memory_stays_in_proportion_to_the_body(name: str) -> None:
-    body = body_of(name, True, *[("f", json.dumps({"n": n})) for n in range(5_000)])
-    turn = memory_stays_in_proportion(lambda body: read(name, body, True, 65536), body, 25)
-    assert len(turn.calls) == 5_000

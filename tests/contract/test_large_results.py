@@ -242,6 +242,21 @@ async def test_a_cancelled_call_leaves_no_file(repo: Path) -> None:
     assert not files_in(state)
 
 
+@pytest.mark.parametrize("piece", [1, 10, 99, 100, 101, 5000])
+def test_the_whole_has_what_came_before_it_was_too_long(piece: int) -> None:
+    from equitrcoder.ledger.spilled import large_result
+    from equitrcoder.sandbox.output import KeptOutput
+
+    data = LINE.encode() * 30
+    with large_result(Redactor({KEY: "GROQ_API_KEY"}), None, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y") as large:
+        kept = KeptOutput(100)
+        for place in range(0, len(data), piece):
+            kept.feed(data[place : place + piece])
+    expected = hashlib.sha256(redacted(30)).hexdigest()
+    assert (kept.total_bytes, kept.sha256) == (len(data), expected)
+    assert large.settle(kept.total_bytes) == (len(redacted(30)), expected, None)
+
+
 def pieces_of(data: bytes, random_: random.Random) -> Iterator[bytes]:
     place = 0
     while place < len(data):
@@ -282,7 +297,7 @@ async def main(size, folder, spill):
     spills = Spills(Path(folder), limit_bytes=spill, total_bytes=1 << 40, tell=tell) if spill else None
     with large_result(redactor, spills, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y") as large:
         line = "0123456789abcdef the quick brown fox jumps"
-        found = await sandbox.run(f"yes '{line}' | head -c {size}", timeout_s=600, output_limit_bytes=32768)
+        found = await sandbox.run(f"yes '{line}' | head -c {size}", timeout_s=600, output_limit_bytes=400_000)
         kept = large.settle(found.output_bytes)
     assert kept[0] == found.output_bytes == size, (kept, found)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -11,10 +11,8 @@ from equitrcoder.ledger.redaction_stream import CONTEXT_BYTES, MOST_HELD_BYTES
 
 if TYPE_CHECKING:
     from equitrcoder.ledger.redaction import Redactor
-    from equitrcoder.ledger.redaction_finder import Span
 
 _BLOCK_BYTES = 1 << 18
-_LONGEST_BYTES = 1 << 20
 
 
 class BlockRedactor:
@@ -49,23 +47,16 @@ class BlockRedactor:
         return self._give(self._held_bytes)
 
     def _give(self, size: int) -> bytes:
-        """Give the first `size` bytes of what is held, or as many of them as no secret goes on behind."""
+        """Give the first `size` bytes of what is held, and the rest of a secret that begins in them."""
         from equitrcoder.ledger.redaction import replaced
 
         first = len(self._context)
         raw = b"".join([self._context, *self._held])
         spans = [span for span in self._finder.spans(raw) if span.stop > first]
-        stop = _before_secret(spans, first + size, len(raw))
+        stop = first + size
         given = [span._replace(start=max(first, span.start)) for span in spans if span.start < stop]
         result = replaced(raw[:stop], given)[first:]
         rest = max([stop, *(span.stop for span in given)])
         self._context, self._held = raw[max(0, rest - CONTEXT_BYTES) : rest], [raw[rest:]]
         self._held_bytes = len(raw) - rest
         return result
-
-
-def _before_secret(spans: list[Span], stop: int, end: int) -> int:
-    for span in spans:
-        if span.start < stop < span.stop and end - span.start < _LONGEST_BYTES:
-            return span.start
-    return stop

@@ -133,7 +133,8 @@ def test_modules_in_the_repository_are_not_imported(tmp_path: Path, way: str) ->
     calls = [Call("run_command", {"command": "true"}), Call("search", {"pattern": "x"})]
     with ScriptedProvider([Answer(calls=calls), Answer(text="ok")]) as provider:
         world = World(tmp_path, provider.base_url)
-        for name in SHADOWED:
+        # with PYTHONPATH Python's own start imports some of the standard library from there, before anything of ours
+        for name in [*SHADOWED, *(["typing"] if way == "-m" else [])]:
             (world.repo / f"{name}.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'a').write({name!r} + ' ')\n")
         (world.repo / "equitrcoder.yaml").write_text("max_turns: 5\n")
         (world.repo / ".gitignore").write_text("x\n")

@@ -98,8 +98,8 @@ class _Maker:
         ended = start + CALLS_PER_RUN * self._step
         at, end = format_time(start), format_time(ended)
         connection.execute(
-            _insert("journals", ("run_id", "path", "number", "clock", "finished", "offset")),
-            (run_id, f"journals/2026/01/{run_id}.jsonl", number, end, 1, 0),
+            _insert("journals", ("run_id", "path", "number", "clock", "finished", "offset", "registered_entries")),
+            (run_id, f"journals/2026/01/{run_id}.jsonl", number, end, 1, 0, 0),
         )
         answers = CALLS_PER_RUN // CALLS_PER_ANSWER
         row = {

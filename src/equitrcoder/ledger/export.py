@@ -11,11 +11,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeAlias, get_args
+
+import orjson
 
 from equitrcoder.errors import UsageError
-from equitrcoder.ledger import shapes, views
+from equitrcoder.ledger import plain, views
 from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.output_file import OutputFile, StreamTarget
 from equitrcoder.ledger.queries import CallQuery
@@ -30,6 +33,8 @@ Progress: TypeAlias = Callable[[int], None]
 """Told how many records have been written so far."""
 
 _TELL_EVERY = 100
+_AT_ONCE = 20
+"""So few, because results can be large."""
 _PIECE_BYTES = 256_000
 _PAGE = 200
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
@@ -74,83 +79,94 @@ def write_export(
     """
     if format not in FORMATS:
         raise UsageError(f'"{format}" is no format of an export.', hint=f"one of {', '.join(FORMATS)}")
-    counted = _Counted(records, on_progress)
-    lines = _WRITERS[format](counted, columns)
     if isinstance(target, str | Path) and target != "-":
         with OutputFile(Path(target)) as file:
-            _write(lines, file.write)
-    else:
-        stream = StreamTarget(sys.stdout.buffer if isinstance(target, str | Path) else target)
-        _write(lines, stream.write)
-        stream.flush()
-    return counted.count
+            return _write(records, file.write, _WRITERS[format](columns), on_progress)
+    stream = StreamTarget(sys.stdout.buffer if isinstance(target, str | Path) else target)
+    count = _write(records, stream.write, _WRITERS[format](columns), on_progress)
+    stream.flush()
+    return count
 
 
-class _Counted:
-    """Passes records on and counts them."""
-
-    def __init__(self, records: Iterable[dict[str, JSON]], on_progress: Progress | None) -> None:
-        self._records = records
-        self._on_progress = on_progress
-        self.count = 0
-
-    def __iter__(self) -> Iterator[dict[str, JSON]]:
-        for record in self._records:
-            yield record
-            self.count += 1
-            if self._on_progress is not None and self.count % _TELL_EVERY == 0:
-                self._on_progress(self.count)
+class _Writer(Protocol):
+    def some(self, records: list[dict[str, JSON]]) -> bytes: ...
+    def end(self) -> bytes: ...
 
 
-def _write(lines: Iterator[bytes], write: Callable[[bytes], Any]) -> None:
-    """Write lines, some at a time."""
+def _write(
+    records: Iterable[dict[str, JSON]], write: Callable[[bytes], Any], writer: _Writer, on_progress: Progress | None
+) -> int:
+    """Write records some at a time."""
     waiting: list[bytes] = []
-    size = 0
-    for line in lines:
-        waiting.append(line)
-        size += len(line)
+    count = size = 0
+    rest = iter(records)
+    while some := list(islice(rest, _AT_ONCE)):
+        waiting.append(writer.some(some))
+        size += len(waiting[-1])
+        count += len(some)
         if size >= _PIECE_BYTES:
             write(b"".join(waiting))
             waiting.clear()
             size = 0
-    write(b"".join(waiting))
+        if on_progress is not None and count % _TELL_EVERY == 0:
+            on_progress(count)
+    write(b"".join([*waiting, writer.end()]))
+    return count
 
 
-def _json(records: Iterable[dict[str, JSON]], _columns: Sequence[str] | None) -> Iterator[bytes]:
-    lead = b"[\n"
-    for record in records:
-        yield lead + encode(record)
-        lead = b",\n"
-    yield b"[]\n" if lead == b"[\n" else b"\n]\n"
+class _JSON:
+    def __init__(self, _columns: Sequence[str] | None) -> None:
+        self._lead = b"[\n"
+
+    def some(self, records: list[dict[str, JSON]]) -> bytes:
+        lead, self._lead = self._lead, b",\n"
+        return lead + b",\n".join(_encoded(records))
+
+    def end(self) -> bytes:
+        return b"\n]\n" if self._lead == b",\n" else b"[]\n"
 
 
-def _json_lines(records: Iterable[dict[str, JSON]], _columns: Sequence[str] | None) -> Iterator[bytes]:
-    for record in records:
-        yield encode(record) + b"\n"
+class _JSONLines:
+    def __init__(self, _columns: Sequence[str] | None) -> None: ...
+
+    def some(self, records: list[dict[str, JSON]]) -> bytes:
+        return b"\n".join([*_encoded(records), b""])
+
+    def end(self) -> bytes:
+        return b""
 
 
-def _csv(records: Iterable[dict[str, JSON]], columns: Sequence[str] | None) -> Iterator[bytes]:
-    line = io.StringIO(newline="")
-    writer = csv.writer(line)
+def _encoded(records: list[dict[str, JSON]]) -> list[bytes]:
+    try:
+        return list(map(orjson.dumps, records))
+    except TypeError:
+        return list(map(encode, records))  # the same, and what it does not take
 
-    def row(cells: Iterable[str]) -> bytes:
-        writer.writerow(cells)
-        written = line.getvalue().encode("utf-8", "backslashreplace")
-        line.seek(0)
-        line.truncate()
+
+class _CSV:
+    def __init__(self, columns: Sequence[str] | None) -> None:
+        self._columns = columns
+        self._text = io.StringIO(newline="")
+        self._rows = csv.writer(self._text)
+        if columns:
+            self._rows.writerow(columns)
+
+    def some(self, records: list[dict[str, JSON]]) -> bytes:
+        if not self._columns:
+            self._columns = tuple(records[0])
+            self._rows.writerow(self._columns)
+        known = frozenset(self._columns)
+        for record in records:
+            if not record.keys() <= known:
+                raise ValueError(f"the header lacks {', '.join(sorted(record.keys() - known))}")
+            self._rows.writerow([csv_cell(record.get(name)) for name in self._columns])
+        return self.end()
+
+    def end(self) -> bytes:
+        written = self._text.getvalue().encode("utf-8", "backslashreplace")
+        self._text.seek(0)
+        self._text.truncate()
         return written
-
-    known: frozenset[str] = frozenset()
-    if columns:
-        yield row(columns)
-    for record in records:
-        if not columns:
-            columns = tuple(record)
-            yield row(columns)
-        known = known or frozenset(columns)
-        if not record.keys() <= known:
-            raise ValueError(f"the header lacks {', '.join(sorted(record.keys() - known))}")
-        yield row(csv_cell(record.get(name)) for name in columns)
 
 
 def csv_cell(value: JSON) -> str:
@@ -169,11 +185,7 @@ def csv_cell(value: JSON) -> str:
     return encode(value).decode()
 
 
-_WRITERS: dict[str, Callable[[Iterable[dict[str, JSON]], Sequence[str] | None], Iterator[bytes]]] = {
-    "json": _json,
-    "jsonl": _json_lines,
-    "csv": _csv,
-}
+_WRITERS: dict[str, Callable[[Sequence[str] | None], _Writer]] = {"json": _JSON, "jsonl": _JSONLines, "csv": _CSV}
 
 
 def export_calls(
@@ -200,14 +212,10 @@ def export_calls(
         UsageError: There is no such format.
         LedgerError: The ledger cannot be read, or the query names a run that is not there.
     """
-    calls = (_whole_call(reader, row) for batch in reader.rows(query) for row in batch)
-    if records:
-        return write_export(calls, target, format, on_progress, columns=views.CALL_FIELDS)
-    return write_export(map(views.plain_log_entry, calls), target, format, on_progress, columns=LOG_FIELDS)
-
-
-def _whole_call(reader: Reader, row: tuple[Any, ...]) -> dict[str, JSON]:
-    return shapes.plain_call(row) or views.call_to_dict(shapes.call(row, reader.state_dir, full=True))
+    calls, columns = (
+        (plain.records(reader, query), views.CALL_FIELDS) if records else (plain.log_entries(reader, query), LOG_FIELDS)
+    )
+    return write_export(calls, target, format, on_progress, columns=columns)
 
 
 def export_turns(
@@ -277,11 +285,7 @@ def _each_run(reader: Reader, *, run: str | None, **chosen: Any) -> Iterator[Run
         last = page[-1].run_id
 
 
-_SEED_KEYS = ("timestamp", "session_id", "tool_name", "tool_args", "result", "success", "duration_ms", "error")
-_TOLD_BY_SEED_KEYS = frozenset({*_SEED_KEYS, "arguments", "arguments_raw", "result_metadata"})
-LOG_FIELDS = (*_SEED_KEYS, *(name for name in views.CALL_FIELDS if name not in _TOLD_BY_SEED_KEYS))
-"""The keys of a log entry (`views.log_entry`), in order."""
-
+LOG_FIELDS = views.LOG_FIELDS
 RUN_FIELDS = tuple(Run.__dataclass_fields__)
 STEPS_FIELDS = (*RUN_FIELDS, "tool_calls", "execution_steps", "token_usage")
 """The keys of a run with its steps (`views.run_view`)."""

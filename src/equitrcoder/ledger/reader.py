@@ -80,8 +80,10 @@ class Reader:
         for batch in self.rows(query):
             yield from (shapes.call(row, self.state_dir, full=full) for row in batch)
 
-    def rows(self, query: CallQuery = EVERY_CALL) -> Iterator[list[tuple[Any, ...]]]:
-        """The same as rows for `shapes`, some at a time."""
+    def rows(
+        self, query: CallQuery = EVERY_CALL, *, select: str = shapes.SELECT_CALLS_IN_ORDER
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The same as rows of `shapes.select_in_order`, some at a time."""
         query = self._resolved(query)
         if query.limit is not None:
             limit = max(query.limit, 0)
@@ -90,20 +92,32 @@ class Reader:
             keys = self._ask(lambda connection: pages.newest(connection, query, _FEW, or_none=True))
         else:
             keys = None
-        yield from self._in_order(query) if keys is None else self._at(keys[::-1])
+        yield from self._in_order(query, select) if keys is None else self._at(keys[::-1], select)
 
-    def _at(self, keys: list[pages.Key]) -> Iterator[list[tuple[Any, ...]]]:
+    def call_at(self, key: pages.Key) -> ToolCall:
+        """The call at a place, its result whole."""
+        ((row,),) = self._at([key], shapes.SELECT_CALLS_IN_ORDER)
+        return shapes.call(row, self.state_dir, full=True)
+
+    def facts_of_run(self, run_id: str) -> dict[str, Any]:
+        """What is the same of all calls of a run."""
+        names = sorted(shapes.OF_RUN)
+        sql = f"SELECT {', '.join(names)} FROM agent_runs WHERE run_id = ?"  # noqa: S608 - names of our own
+        row = self._ask(lambda connection: connection.execute(sql, (run_id,)).fetchone())
+        return dict(zip(names, row, strict=True))
+
+    def _at(self, keys: list[pages.Key], select: str) -> Iterator[list[tuple[Any, ...]]]:
         """The calls at these places."""
-        sql = f"{shapes.SELECT_CALLS_IN_ORDER} WHERE {' AND '.join(f'{name} = ?' for name in shapes.ORDER)}"
+        sql = f"{select} WHERE {' AND '.join(f'{name} = ?' for name in shapes.ORDER)}"
         for first in range(0, len(keys), _PAGE):
             page = keys[first : first + _PAGE]
             yield self._ask(lambda connection, page=page: [row for key in page for row in connection.execute(sql, key)])  # type: ignore[misc]
 
-    def _in_order(self, query: CallQuery) -> Iterator[list[tuple[Any, ...]]]:
+    def _in_order(self, query: CallQuery, select: str) -> Iterator[list[tuple[Any, ...]]]:
         """All calls of a query, looking at each that there is since its time."""
         condition, values = where(query)
         order = ", ".join(shapes.ORDER)
-        sql = f"{shapes.SELECT_CALLS_IN_ORDER} WHERE {condition} AND ({order}) > (?, ?, ?) ORDER BY {order} LIMIT ?"
+        sql = f"{select} WHERE {condition} AND ({order}) > (?, ?, ?) ORDER BY {order} LIMIT ?"
         last: tuple[Any, ...] = ("" if query.since is None else format_time(query.since), -1, -1)
         while page := self._ask(lambda connection: connection.execute(sql, (*values, *last, _PAGE)).fetchall()):  # noqa: B023
             yield page

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from equitrcoder import jsontext
 from equitrcoder.ledger import reading, rows
@@ -18,7 +15,7 @@ ORDER = ("c.order_at", "c.run_number", "c.ordinal")
 """Oldest first, whatever the clocks did."""
 
 _CALL_COLUMNS = tuple(ToolCall.__dataclass_fields__)
-_OF_RUN = frozenset(
+OF_RUN = frozenset(
     {
         "session_id",
         "parent_run_id",
@@ -39,37 +36,38 @@ _PLACE_COLUMNS = (
     "finished_offset",
     "finished_length",
 )
-_TIMES = ("requested_at", "started_at", "ended_at")
-_TIME = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3])(?::[0-5]\d){2}\.\d{6}\+00:00")
-"""As the ledger writes times; others, and the last days of a month, take the longer way."""
-_JSON_COLUMNS = ("arguments", "result_metadata", "redactions")
 _TURN_COLUMNS = tuple(ModelTurn.__dataclass_fields__)
 _RUN_COLUMNS = tuple(name for name in Run.__dataclass_fields__ if name != "journal")
 
 
-def _column(name: str) -> str:
-    table = "r" if name in _OF_RUN else "t" if name == "model_answered" else "c"
+def column(name: str) -> str:
+    """Where a field of a call stands, for `select_in_order`."""
+    table = "r" if name in OF_RUN else "t" if name == "model_answered" else "c"
     return f"{table}.{name}"
 
 
 def _turn_column(name: str) -> str:
-    return f"{'r' if name in _OF_RUN else 't'}.{name}"
+    return f"{'r' if name in OF_RUN else 't'}.{name}"
 
 
 def _select(columns: list[str], tables: str) -> str:
     return f"SELECT {', '.join(columns)} FROM {tables}"  # noqa: S608 - names of our own
 
 
-SELECT_CALLS = _select(
-    [*ORDER, *map(_column, _CALL_COLUMNS), *(f"c.{name}" for name in _PLACE_COLUMNS), "j.path"],
-    "tool_calls AS c JOIN agent_runs AS r ON r.run_id = c.run_id JOIN journals AS j ON j.run_id = c.run_id "
-    "LEFT JOIN model_turns AS t ON t.run_id = c.run_id AND t.step = c.step",
+def select_in_order(columns: list[str], *, of_runs: bool) -> str:
+    """SQL for columns of calls after `ORDER`, oldest first without sorting.
+
+    Args:
+        of_runs: Whether there are columns of their runs and journals among them.
+    """
+    runs = "CROSS JOIN agent_runs AS r ON r.run_id = c.run_id JOIN journals AS j ON j.run_id = c.run_id "
+    turns = "LEFT JOIN model_turns AS t ON t.run_id = c.run_id AND t.step = c.step"
+    return _select([*ORDER, *columns], f"tool_calls AS c INDEXED BY tool_calls_order {runs if of_runs else ''}{turns}")
+
+
+SELECT_CALLS_IN_ORDER = select_in_order(
+    [*map(column, _CALL_COLUMNS), *(f"c.{name}" for name in _PLACE_COLUMNS), "j.path"], of_runs=True
 )
-SELECT_CALLS_IN_ORDER = SELECT_CALLS.replace(
-    "tool_calls AS c JOIN agent_runs AS r ON",
-    "tool_calls AS c INDEXED BY tool_calls_order CROSS JOIN agent_runs AS r ON",
-)
-"""The same, oldest first without sorting."""
 SELECT_RUNS = _select(
     [*(f"r.{name}" for name in _RUN_COLUMNS), "j.path"],
     "agent_runs AS r JOIN journals AS j ON j.run_id = r.run_id",
@@ -80,7 +78,7 @@ SELECT_TURNS = _select(
 
 
 def call(row: tuple[Any, ...], state_dir: Path, *, full: bool) -> ToolCall:
-    """A row of SELECT_CALLS as a record; with `full` its whole result, read from the journal where it must be."""
+    """A row of SELECT_CALLS_IN_ORDER; with `full` its whole result, read from the journal where it must be."""
     first, last = len(ORDER), len(ORDER) + len(_CALL_COLUMNS)
     fields = dict(zip(_CALL_COLUMNS, row[first:last], strict=True))
     stored = dict(zip(_PLACE_COLUMNS, row[last:-1], strict=True))
@@ -96,30 +94,6 @@ def call(row: tuple[Any, ...], state_dir: Path, *, full: bool) -> ToolCall:
     for name in ("result_metadata", "redactions"):
         fields[name] = _from_json(fields[name])
     return ToolCall(**fields)
-
-
-def plain_call(row: tuple[Any, ...]) -> dict[str, Any] | None:
-    """The same as `views.call_to_dict` of that record, at a fifth of the time: what is JSON in the index stays JSON.
-
-    None where the index does not hold all of it, or holds what damage left.
-    """
-    first, last = len(ORDER), len(ORDER) + len(_CALL_COLUMNS)
-    arguments_form, raw_form, result_form = row[last : last + 3]
-    if rows.IN_JOURNAL in (arguments_form, raw_form) or result_form in (rows.HEAD, rows.HEAD_JSON):
-        return None
-    fields = dict(zip(_CALL_COLUMNS, row[first:last], strict=True))
-    for name in _TIMES:
-        value = fields[name]
-        if value is None and name != "requested_at":
-            continue
-        if type(value) is not str or _TIME.fullmatch(value) is None:
-            return None
-    for name in _JSON_COLUMNS:
-        if fields[name] is not None:
-            fields[name] = orjson.Fragment(fields[name])
-    if result_form == rows.WHOLE_JSON:
-        fields["result"] = orjson.Fragment(fields["result"])
-    return fields
 
 
 def _put_result(fields: dict[str, Any], stored: dict[str, Any], path: Path, *, full: bool) -> None:

@@ -9,9 +9,14 @@ from typing import Any
 from equitrcoder.records import JSON, ModelTurn, Run, ToolCall, format_time
 
 CALL_FIELDS = tuple(ToolCall.__dataclass_fields__)
+OPEN = frozenset({"requested", "running"})
 _EARLIER = {"session_id", "tool_name", "arguments", "arguments_raw", "result", "result_metadata", "duration_ms"}
 _LATER = tuple(name for name in CALL_FIELDS if name not in _EARLIER)
-"""What a log entry has after the eight keys of the tool logging guide."""
+LOG_FIELDS = (
+    *("timestamp", "session_id", "tool_name", "tool_args", "result", "success", "duration_ms", "error"),
+    *_LATER,
+)
+"""The keys of a log entry, in order: the eight of the tool logging guide, then the others."""
 _TURN_FIELDS = tuple(ModelTurn.__dataclass_fields__)
 _RUN_FIELDS = tuple(Run.__dataclass_fields__)
 
@@ -43,29 +48,24 @@ def log_entry(call: ToolCall) -> dict[str, JSON]:
 
     Source: tool logging guide, "Log File Format".
     """
-    return plain_log_entry(call_to_dict(call))
-
-
-def plain_log_entry(call: dict[str, Any]) -> dict[str, JSON]:
-    """The same of a call as a dictionary (`call_to_dict`)."""
-    is_open = call["outcome"] in {"requested", "running"}
-    success = call["outcome"] == "success"
-    metadata = call["result_metadata"] or {}
+    metadata = call.result_metadata or {}
     entry: dict[str, JSON] = {
-        "timestamp": call["started_at"] or call["requested_at"],
-        "session_id": call["session_id"],
-        "tool_name": call["tool_name"],
-        "tool_args": call["arguments"] if call["arguments"] is not None else call["arguments_raw"],
-        "result": None if is_open else {"success": success, "content": call["result"], "metadata": metadata},
-        "success": success,
-        "duration_ms": call["duration_ms"],
-        "error": None if success or is_open else call["error_message"] or call["error_type"] or call["outcome"],
+        "timestamp": format_time(call.started_at or call.requested_at),
+        "session_id": call.session_id,
+        "tool_name": call.tool_name,
+        "tool_args": call.arguments if call.arguments is not None else call.arguments_raw,
+        "result": None
+        if call.outcome in OPEN
+        else {"success": call.success, "content": call.result, "metadata": metadata},
+        "success": call.success,
+        "duration_ms": call.duration_ms,
+        "error": _log_error(call),
     }
-    return entry | {name: call[name] for name in _LATER}
+    return entry | {name: _value(getattr(call, name)) for name in _LATER}
 
 
 def _log_error(call: ToolCall) -> str | None:
-    if call.success or call.outcome in {"requested", "running"}:
+    if call.success or call.outcome in OPEN:
         return None
     return call.error_message or call.error_type or call.outcome
 

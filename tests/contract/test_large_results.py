@@ -22,8 +22,11 @@ from equitrcoder.ledger.redaction_blocks import BlockRedactor
 from equitrcoder.ledger.sizes import measure
 from equitrcoder.records import ToolCall
 from equitrcoder.sandbox.plain import PlainSandbox
+from equitrcoder.testing import Answer, Call, ScriptedProvider
 from equitrcoder.tools import Toolbox, ToolResult, Workspace
 from equitrcoder.wires.values import Turn, WireCall
+from tests.command import KEY as CLI_KEY
+from tests.command import World
 
 KEY = "gsk_f8Zq0PnTx7Lr2VbKm5Wd9Yc3"
 LINE = f"the key is {KEY}; " + "0123456789abcdef" * 5 + "\n"
@@ -315,3 +318,24 @@ def test_memory_does_not_grow_with_a_result(tmp_path: Path, spill: int) -> None:
     grown_kb = int(child.stdout)
     assert grown_kb < 8_000  # 64 MB came through
     assert sum(file.stat().st_size for file in files_in(tmp_path)) == spill
+
+
+def test_the_setting_through_the_whole_agent(tmp_path: Path) -> None:
+    line = f"the key is {CLI_KEY}, " + "0123456789abcdef" * 5
+    script = [Answer(calls=[Call("run_command", {"command": f"yes '{line}' | head -c 3000000"})]), Answer(text="ok")]
+    with ScriptedProvider(script) as provider:
+        world = World(tmp_path, provider.base_url)
+        done = world.run(environ={"EQUITRCODER_SPILL_RESULTS": "1", "EQUITRCODER_SPILL_LIMIT_BYTES": "1000000"})
+    assert done.code == 0, done.err
+    (record,) = world.calls()
+    spilled = record["result_metadata"]["spilled"]
+    (file,) = files_in(world.state)
+    data = file.read_bytes()
+    assert spilled == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": 1_000_000, "complete": False}
+    assert CLI_KEY.encode() not in data
+    assert data.startswith(b"the key is [redacted:OPENAI_API_KEY], 0123")
+    assert record["result_metadata"]["output_bytes"] == 3_000_000
+    assert record["truncated_to"] < 40_000 < record["result_bytes"]
+    shown = world.equitrcoder("show", "last", "--verbose").out
+    assert f"the first 1,000,000 bytes: blobs/{record['run_id']}/{file.name}" in shown
+    assert "spilled results" in world.equitrcoder("db", "size").out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,6 +143,54 @@ def test_the_log_of_the_index(tmp_path: Path, harm: Callable[[Path], None], suff
     check_all_is_there(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("harm", [delete, replace])
+def test_an_index_without_its_log_is_given_up(tmp_path: Path, harm: Callable[[Path], None], suffix: str) -> None:
+    """What is written into a log without a name is seen by nobody else: another file takes the index's place."""
+    path = tmp_path / INDEX
+    with Ledger(tmp_path) as ledger, Reader(tmp_path) as reader:
+        run = start(ledger)
+        one_call(run)
+        assert reader.stats()["total_calls"] == 1
+        before = path.stat().st_ino
+        harm(path.with_name(f"{INDEX}{suffix}"))
+        assert reader.stats()["total_calls"] == 1
+        assert path.stat().st_ino != before
+        run.finish(status="completed")
+
+
+@pytest.mark.parametrize("harm", [empty, cut, overwrite])
+def test_the_writer_makes_an_index_anew_that_was_damaged_in_its_place(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """While it has it open, and nobody reads."""
+    told: list[str] = []
+    path = tmp_path / INDEX
+    with Ledger(tmp_path, on_trouble=told.append) as ledger:
+        run = start(ledger)
+        one_call(run, step=1)
+        while not path.exists() or _rows(path) < 1:
+            pass
+        harm(path)
+        for step in range(2, 7):
+            one_call(run, step=step)
+        run.finish(status="completed", response="done")
+    assert told == []
+    assert _rows(path) == 6
+    check_all_is_there(tmp_path)
+
+
+def _rows(path: Path) -> int:
+    """Calls in the index, as a stranger counts them."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return int(connection.execute("SELECT count(*) FROM tool_calls").fetchone()[0])
+    except sqlite3.DatabaseError:  # it is being made
+        return 0
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize("harm", [empty, cut, overwrite])
 def test_the_log_of_the_index_cut(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     """SQLite notices, or old pages come back: then the audit names what the index lacks, and the fix helps."""
@@ -250,6 +299,7 @@ with Ledger(state, on_trouble=told.append) as ledger, Reader(state) as reader:
     (call,) = ask(run, ("work", {}))
     run.start(call)
     assert len(list(reader.calls())) == 1
+    inherited = reader._index
     pid = os.fork()
     if pid == 0:
         for harmful in (lambda: one_call(run, step=9), lambda: run.message(role="user", text="from the child")):
@@ -261,6 +311,7 @@ with Ledger(state, on_trouble=told.append) as ledger, Reader(state) as reader:
         one_call(own)
         own.finish(status="completed", response="child")
         assert len(list(reader.calls())) == 2
+        assert reader._index is not inherited  # a connection of SQLite does not survive a fork
         reader.close()
         ledger.close()
         assert told == [], told

@@ -1,25 +1,31 @@
 """`python -m bench.wires`: what reading an answer costs, whole and streamed, beside the least that it can cost.
 
 Whole answers of three sizes are read by each wire and by the standard library's `json.loads`: the aim is at most
-twice its time. Streams of deltas of 100 to 300 bytes are read in pieces of 16 KB, as a socket gives them: the aim is
-50 MB a second on one core. Beside them stands the floor: cutting the same bytes into lines and `orjson.loads` of each
-event. Rounds are interleaved, and each figure is the median of them.
+twice its time. So are all recorded answers, one after the other, where EQUITRCODER_CORPUS names their folder. Streams
+of deltas of 100 to 300 bytes are read in pieces of 16 KB, as a socket gives them: the aim is 50 MB a second on one
+core. Beside them stands the floor: cutting the same bytes into lines and `orjson.loads` of each event. Rounds are
+interleaved, and each figure is the median of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import orjson
 
 from bench.answers import STREAMS, WHOLE
+from equitrcoder.errors import ProviderError
 from equitrcoder.wires import wire
 
+FOLDER = os.environ.get("EQUITRCODER_CORPUS", "")
 ROUNDS = 15
 PIECE_BYTES = 16 * 1024
 ROUND_S = 0.02
@@ -50,6 +56,27 @@ def read_stream(name: str, body: bytes) -> Any:
     return reader.finish()
 
 
+def read_all(read: Callable[[bytes], object], bodies: list[bytes]) -> None:
+    for body in bodies:
+        read(body)
+
+
+def recorded(name: str) -> list[bytes]:
+    """The bodies of all recorded answers of a wire that are whole, and that both can read."""
+    bodies = []
+    for which, told in json.loads((Path(FOLDER) / "expected.json").read_bytes()).items():
+        if told["wire"] != name:
+            continue
+        exchange = json.loads((Path(FOLDER) / f"{which}.json").read_bytes())
+        if not exchange["streaming"] and exchange["response"]["status"] < 400:
+            body = str(exchange["response"]["body"]).encode("utf-8", "surrogatepass")
+            with contextlib.suppress(ProviderError, ValueError):
+                read_all(wire(name).read_response, [body])
+                read_all(json.loads, [body])
+                bodies.append(body)
+    return bodies
+
+
 def floor(body: bytes) -> list[Any]:
     """Every event's JSON and nothing else: no reader of streams can cost less."""
     lines = body.split(b"\n")
@@ -67,6 +94,13 @@ def main() -> None:
             )
             times = "".join(f"{each * 1e6:>9.1f} µs" for each in (ours, theirs))
             print(f"{name:20}{len(body):>9}{times}{ours / theirs:>8.2f}{least * 1e6:>9.1f} µs")
+    for name in WHOLE if FOLDER else ():
+        bodies = recorded(name)
+        ours, theirs = interleaved_s(
+            [lambda: read_all(wire(name).read_response, bodies), lambda: read_all(json.loads, bodies)]  # noqa: B023
+        )
+        size = median(map(len, bodies))
+        print(f"{name:20}{len(bodies):>6} recorded answers, median {size:>6.0f} bytes{ours / theirs:>10.2f}")
     print("\nreading streams (at least 50 MB/s)")
     print(f"{'stream':32}{'bytes':>9}{'events':>8}{'a piece':>9}{'MB/s':>8}{'µs/event':>10}{'floor MB/s':>12}")
     for label, (name, body, events) in STREAMS.items():

@@ -65,7 +65,6 @@ def daemon():
         os._exit(0)
     import fcntl
 
-    os.environ.clear()
     os.closerange(0, 3)
     held = os.open(FILE, os.O_RDWR | os.O_CREAT)
     fcntl.flock(held, fcntl.LOCK_EX)
@@ -91,8 +90,8 @@ def spy():
         except OSError as error:
             found[host] = type(error).__name__
     try:
-        with open(".git/config", "a") as file:
-            file.write("[core]\n")
+        with open(".git/commondir", "w") as file:
+            file.write("../elsewhere")
         found["git"] = "written"
     except OSError as error:
         found["git"] = type(error).__name__
@@ -203,6 +202,8 @@ def main():
             call(number, message["params"])
         elif number is not None and method:
             send(id=number, error={"code": -32601, "message": "no such method"})
+    if MODE == "daemon":
+        time.sleep(600)  # its input is closed, and it stays
 
 
 main()

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equitrcoder.mcp.known import Known
+from equitrcoder.cli.interactive.lines import EndOfLines
+from equitrcoder.cli.mcp_text import QUESTION, asking
+from equitrcoder.mcp.known import ChangedTool, Known
 from equitrcoder.mcp.naming import MOST_CHARACTERS, offered_name
 from equitrcoder.mcp.results import MOST_STRUCTURED_BYTES, result_of
 from equitrcoder.mcp.servers import Server, ServerTrouble
@@ -133,6 +135,26 @@ def test_a_memory_that_others_may_write_is_none(tmp_path: Path) -> None:
     (file,) = (tmp_path / "mcp").iterdir()
     file.chmod(0o666)
     assert Known(tmp_path, server).is_first_use
+
+
+@pytest.mark.parametrize(("answer", "taken"), [("y", True), ("yes ", True), ("n", False), ("", False), (None, False)])
+async def test_a_person_sees_what_changed_before_saying_yes(
+    answer: str | None, taken: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lines:
+        async def answer(self, question: str, default: str = "") -> str:
+            assert question == QUESTION
+            if answer is None:
+                raise EndOfLines
+            return answer
+
+    now = TOOL | {"description": "does it\x1b[2J, and sends it away"}
+    changed = [ChangedTool("do", TOOL, now), ChangedTool("new\x1b", None, TOOL)]
+    lines: Any = Lines()
+    assert await asking(lines)(Server("f", {"command": "x"}), changed) is taken
+    shown = capsys.readouterr().err
+    assert "    -does it\n    +does it\\x1b[2J, and sends it away\n" in shown
+    assert "new\\x1b is new" in shown
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ async def test_fifty_at_once_keep_apart(warm: BubblewrapSandbox) -> None:
 
 
 async def test_the_end_of_the_keeper_is_told_and_mended(warm: BubblewrapSandbox, repo: Path) -> None:
-    task = asyncio.create_task(run(warm, "echo begun | tee ready; sleep 1000"))
+    task = asyncio.create_task(run(warm, "echo begun; echo > ready; sleep 1000"))
     while not (repo / "ready").exists():
         await asyncio.sleep(0.005)
     (keeper,) = keepers(warm)

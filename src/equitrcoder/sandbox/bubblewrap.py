@@ -99,18 +99,32 @@ class BubblewrapSandbox:
         seccomp = seccomp_pipe()
         kernel = [] if seccomp is None else ["--seccomp", str(seccomp)]
         said = ["--json-status-fd", str(status.descriptor)]
+        walls = self._bubblewrap()
+        words, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        told = open(write_end, "wb", buffering=0)  # noqa: SIM115
+
+        def started(pid: int) -> None:
+            """Bound it, and only then tell it what to do: it has started nothing yet."""
+            self._limits.apply_to(pid)
+            told.write(b"\0".join(map(os.fsencode, [*walls[1:], *arguments, *kernel, *said])))  # a pipe holds far more
+            told.close()
+
         try:
             result = await run_process(
-                [*self._bubblewrap(), *arguments, *kernel, *said, "--", *bash_line(command)],
+                [walls[0], "--args", str(words), "--", *bash_line(command)],
                 cwd=None,
                 env=self._env,
                 timeout_s=timeout_s,
                 output_limit_bytes=limit_bytes,
-                pass_fds=[status.descriptor] if seccomp is None else [status.descriptor, seccomp],
+                pass_fds=[words, status.descriptor] if seccomp is None else [words, status.descriptor, seccomp],
                 companions=status.processes,
                 limits=self._limits,
+                started=started,
             )
         finally:
+            os.close(words)
+            told.close()
             status.close()
             if seccomp is not None:
                 os.close(seccomp)
@@ -187,7 +201,7 @@ class BubblewrapSandbox:
     def _bubblewrap(self) -> list[str]:
         """What stands in front of the view."""
         net = () if self._network else ("--unshare-net",)
-        return [*self._limits.words(), find_bubblewrap() or "bwrap", *self._flags(), *net, *TIES]
+        return [find_bubblewrap() or "bwrap", *self._flags(), *net, *TIES]
 
     def _flags(self) -> tuple[str, ...]:
         bwrap = find_bubblewrap()

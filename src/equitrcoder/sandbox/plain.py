@@ -66,7 +66,7 @@ class PlainSandbox:
             timeout_s=timeout_s,
             output_limit_bytes=output_limit_bytes,
             limits=self._limits,
-            bound=True,
+            started=self._limits.apply_to,
         )
 
     async def aclose(self) -> None:

@@ -31,7 +31,7 @@ async def run_process(
     stdin: int = subprocess.DEVNULL,
     companions: Callable[[], Iterable[int]] = tuple,
     limits: Limits | None = None,
-    bound: bool = False,
+    started: Callable[[int], None] | None = None,
 ) -> CommandResult:
     """Run one program as the leader of its own session and keep head and tail of its output.
 
@@ -48,7 +48,7 @@ async def run_process(
         stdin: A descriptor to read from; nothing by default.
         companions: Asked when the program has ended: process ids that belong to it and do not show it.
         limits: What it may use; None: nobody looks.
-        bound: Whether those that the kernel keeps for each process are to be set here: nothing in front of it does.
+        started: Told the process id as soon as there is one.
 
     Raises:
         OSError: It could not be started.
@@ -65,8 +65,8 @@ async def run_process(
         raise
     finally:
         os.close(write_end)
-    if bound and limits is not None:
-        limits.apply_to(child.pid)
+    if started is not None:
+        started(child.pid)
     why = ""
     try:
         why = await _until_it_ends(child, read_end, output, timeout_s, limits)

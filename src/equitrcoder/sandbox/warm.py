@@ -155,7 +155,7 @@ class Keeper:
         try:
             return subprocess.Popen(
                 [
-                    *[*bubblewrap, *self.arguments, *kernel],
+                    *[*limits.words(), *bubblewrap, *self.arguments, *kernel],
                     *["--json-status-fd", str(self._status.descriptor), "--as-pid-1", "--"],
                     *[_python(), "-I", "-S", "-c", _program(), *map(str, numbers)],
                 ],

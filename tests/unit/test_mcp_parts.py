@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import unicodedata
@@ -20,6 +21,7 @@ from equitrcoder.mcp.naming import MOST_CHARACTERS, offered_name
 from equitrcoder.mcp.results import MOST_STRUCTURED_BYTES, result_of
 from equitrcoder.mcp.servers import Server, ServerTrouble
 from equitrcoder.mcp.validation import check
+from equitrcoder.mcp.walls import Ground
 from equitrcoder.mcp.words import seen
 from equitrcoder.settings.checks import Mismatch
 from equitrcoder.settings.mcp_rows import check_mcp_servers
@@ -200,6 +202,14 @@ def test_results_of_every_kind() -> None:
     assert result.full_bytes == len(json.dumps(large["structuredContent"]).replace(" ", ""))
     assert result.metadata["structured"] == f"[{result.full_bytes:,} bytes of JSON: not held here]"
     assert result_of({"content": []}, server="f", tool="t", limit_bytes=9).text == "(the tool said nothing)"
+
+
+@pytest.mark.parametrize(("level", "required"), [("landlock", False), ("none", True)])
+def test_no_server_runs_without_the_walls_that_must_stand(tmp_path: Path, level: Any, required: bool) -> None:
+    ground = Ground(tmp_path, {"PATH": os.environ["PATH"]}, level=level, required=required)
+    with pytest.raises(ServerTrouble, match="no walls for servers without bubblewrap"):
+        ground.start(Server("f", {"command": "true"}))
+    ground.start(Server("f", {"command": "true", "trusted": True})).end()
 
 
 @given(st.text())

@@ -121,6 +121,7 @@ def ground_for(
         repo,
         environ,
         level=level,
+        required=settings.sandbox == "required",
         network=settings.network is True,
         env_passthrough=settings.env_passthrough,
         readable=settings.readable_paths,

@@ -30,6 +30,7 @@ class Ground:
         repo: The repository, resolved: their working folder, and the root that they are told.
         environ: Ours.
         level: What stands around commands; a server that is trusted has none.
+        required: Whether walls must stand around servers that are not trusted.
         network: Whether servers inside the walls have one, where their own settings do not say.
         env_passthrough, readable, hidden: As for commands.
     """
@@ -40,11 +41,13 @@ class Ground:
         environ: Mapping[str, str],
         *,
         level: SandboxLevel,
+        required: bool = False,
         network: bool = False,
         env_passthrough: Sequence[str] = (),
         readable: Sequence[str] = (),
         hidden: Sequence[Path] = (),
     ) -> None:
+        self._required = required
         self.repo = repo
         self.environ = environ
         self._level = level
@@ -65,6 +68,8 @@ class Ground:
         Raises:
             ServerTrouble: It cannot be started.
         """
+        if self.level(server) == "none" and not server.trusted and (self._required or self._level == "landlock"):
+            raise ServerTrouble("there are no walls for servers without bubblewrap (trusted: true does without them)")
         env = clean_environment(self.environ, self._passthrough)
         own: dict[str, str] = server.expanded("env", self.environ) or {}
         cwd = server.expanded("cwd", self.environ)

@@ -6,10 +6,12 @@ import asyncio
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -351,3 +353,30 @@ async def test_sockets_of_the_host_are_out_of_reach(warm: BubblewrapSandbox, rep
             server.close()
             if not place.startswith("\0"):
                 Path(place).unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="all above has just run as an ordinary user")
+def test_an_ordinary_user_has_the_same_walls(tmp_path: Path) -> None:
+    """Runs what differs between root and others once more, as `nobody`."""
+    here = Path(__file__).parents[2]
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]
+    libraries = os.pathsep.join([str(here / "src"), *(path for path in sys.path if path.endswith("site-packages"))])
+    home = Path(tempfile.mkdtemp(prefix="equitrcoder-nobody-"))
+    os.chown(home, 65534, 65534)
+    started = [*nobody, f"HOME={home}", f"PYTHONPATH={libraries}", "PYTHONDONTWRITEBYTECODE=1"]
+    same = f"import sys, pytest; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    try:
+        for interpreter in (sys.executable, "/usr/bin/python3"):
+            tried = subprocess.run([*started, interpreter, "-c", same], capture_output=True, cwd=here, check=False)
+            if not tried.returncode:
+                break
+        else:
+            pytest.skip("no interpreter here that an ordinary user can run")
+        chosen = "no_signal or looked_into or daemon or set_shared or fork_bomb or kernel or host_takes or sockets"
+        options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t"), "-k", chosen]
+        command = [*started, interpreter, "-m", "pytest", *options, __file__]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=here, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "7 passed" in done.stdout, done.stdout
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

@@ -102,7 +102,7 @@ class BubblewrapSandbox:
         walls = self._bubblewrap()
         words, write_end = os.pipe()
         os.set_blocking(write_end, False)
-        told = open(write_end, "wb", buffering=0)  # noqa: SIM115
+        told = open(write_end, "wb", buffering=0)  # noqa: PTH123, SIM115  (a descriptor, closed below)
 
         def started(pid: int) -> None:
             """Bound it, and only then tell it what to do: it has started nothing yet."""

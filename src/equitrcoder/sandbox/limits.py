@@ -14,11 +14,10 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+from equitrcoder.settings.bounds import COMMAND_LIMITS
+
 _PRLIMIT = ("/usr/bin/prlimit", "/bin/prlimit", "/run/current-system/sw/bin/prlimit")
 _MB = 1_000_000
-
-DEFAULTS: dict[str, int] = {"cpu_s": 3_600, "file_mb": 20_000, "open_files": 65_536, "processes": 2_000, "memory_mb": 0}
-"""`memory_mb` 0: three quarters of the machine's."""
 
 
 class Limits:
@@ -38,8 +37,8 @@ class Limits:
 
     __slots__ = ("cpu_s", "file_mb", "memory_mb", "open_files", "processes")
 
-    def __init__(self, values: Mapping[str, int] = DEFAULTS) -> None:
-        chosen = {**DEFAULTS, **values}
+    def __init__(self, values: Mapping[str, int] = COMMAND_LIMITS) -> None:
+        chosen = {**COMMAND_LIMITS, **values}
         self.cpu_s = chosen["cpu_s"]
         self.file_mb = chosen["file_mb"]
         self.open_files = chosen["open_files"]

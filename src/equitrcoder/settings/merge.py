@@ -23,9 +23,9 @@ def _ranked(*words: str, unset: str = "") -> Callable[[Any, Any], bool]:
 
 
 def _all_lower(new: Any, current: Any) -> bool:
-    from equitrcoder.sandbox.limits import DEFAULTS
+    from equitrcoder.settings.bounds import COMMAND_LIMITS
 
-    held = {name: current.get(name) or value for name, value in DEFAULTS.items()}
+    held = {name: current.get(name) or value for name, value in COMMAND_LIMITS.items()}
     return all(not held[name] or value <= held[name] for name, value in new.items())
 
 

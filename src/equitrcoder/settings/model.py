@@ -100,7 +100,7 @@ class Settings(_Frozen):
     max_attempts: int = 5
     command_timeout_s: float = 120.0
     command_limits: Mapping[str, int] = _EMPTY
-    """cpu_s, memory_mb, processes, file_mb, open_files of one command; the rest as in sandbox/limits.py."""
+    """cpu_s, memory_mb, processes, file_mb, open_files of one command; the rest as in settings/bounds.py."""
     durability: Durability = "process"
     content: Mapping[str, Any] = _EMPTY
     """What the ledger keeps of `arguments` and `results`: full (the default of both), hash or off."""

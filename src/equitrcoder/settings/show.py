@@ -44,9 +44,9 @@ def _value(key: str, value: Any) -> str:
             if not name or what in row
         )
     if key == "command_limits":
-        from equitrcoder.sandbox.limits import DEFAULTS
+        from equitrcoder.settings.bounds import COMMAND_LIMITS
 
-        return ", ".join(f"{name} {number or 'of the machine'}" for name, number in {**DEFAULTS, **value}.items())
+        return ", ".join(f"{name} {number or 'of the machine'}" for name, number in {**COMMAND_LIMITS, **value}.items())
     if isinstance(value, Mapping):
         return ", ".join(map(shown, value)) or "not set"  # names only: rows may hold credentials
     if isinstance(value, tuple):

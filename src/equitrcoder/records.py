@@ -175,6 +175,8 @@ class Run:
     cost_nanousd: int = 0
     """Sum over the priced turns."""
     unpriced_turns: int = 0
+    unpriced_requests: int = 0
+    """Requests that gave no answer and may be charged for, nobody knows how much."""
     journal: str = ""
     """Path of the journal, relative to the state directory."""
 

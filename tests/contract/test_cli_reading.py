@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from equitrcoder.cli.app import run_app
-from equitrcoder.ledger import Ledger, RunRecorder
+from equitrcoder.ledger import CallQuery, Ledger, Reader, RunRecorder
+from equitrcoder.ledger.checking import check_index
 from equitrcoder.records import ToolCall
 from equitrcoder.wires.values import Turn, Usage, WireCall
 
@@ -78,7 +79,9 @@ def record(state: Path) -> list[str]:
     """Two runs: one with every kind of ending, one that failed at once. Their ids, oldest first."""
     with Ledger(state) as ledger:
         one = start(ledger, task="make the failing\ntest pass \x1b[31m")
-        one.request_failed(step=1, attempt=1, error_type="rate_limit", message="E303 slow down", status=429, wait_s=1.0)
+        one.request_failed(
+            step=1, attempt=1, error_type="rate_limit", message="E303 slow down", status=429, wait_s=1.0, cost_nanousd=0
+        )
         calls = answer(
             one,
             1,
@@ -234,6 +237,25 @@ def test_a_cost_nobody_knows_is_unpriced_and_never_zero(state: Path, run: Run) -
     for arguments in (["runs"], ["show"]):
         _, out, _ = run(*arguments)
         assert "unpriced" in out and "$0" not in out
+
+
+def test_a_broken_request_of_unknown_cost_is_unpriced_everywhere(state: Path, run: Run) -> None:
+    with Ledger(state) as ledger:
+        recorder = start(ledger)
+        recorder.request_failed(step=1, attempt=1, error_type="broken", message="the stream broke off")
+        recorder.finish(status="failed", error="the stream broke off")
+    with Reader(state) as reader:
+        found = reader.run("last")
+        assert (found.cost_nanousd, found.unpriced_turns, found.unpriced_requests) == (0, 0, 1)
+        for query in (CallQuery(), CallQuery(since=found.started_at)):  # from the sums, and counted now
+            everything = reader.breakdown("model", query)
+            assert [row.unpriced_requests for row in (*everything.groups, everything.all)] == [1, 1]
+            assert everything.source == ("exact" if query.since else "sketch")
+    for arguments in (["runs"], ["show"], ["tail", "last"], ["stats", "--by", "model"], ["stats", "--by", "day"]):
+        _, out, _ = run(*arguments)
+        assert "unpriced" in out.replace("turns  unpriced", "") and "$" not in out and "no charge" not in out
+    assert json.loads(run("stats", "--by", "role", "--json")[1])["unpriced_requests"] == 1
+    assert check_index(state) == []
 
 
 def test_what_is_free_is_no_charge_and_neither_unpriced_nor_zero(state: Path, run: Run) -> None:

@@ -118,7 +118,7 @@ def groups(state: Path, by: Any, query: CallQuery | None = None) -> list[Any]:
         found = reader.breakdown(by, query or CallQuery())
     assert found.by == by
     assert sum(row.calls for row in found.groups) == found.all.calls
-    return [(*row[:3], *(near(value, found.source) for value in row[3:6]), *row[6:]) for row in found.groups]
+    return [(*row[:3], *(near(value, found.source) for value in row[3:6]), *row[6:10]) for row in found.groups]
 
 
 def near(value: float | None, source: str) -> Any:
@@ -132,7 +132,7 @@ def test_by_tool_no_line_claims_a_cost(ledger_of_two_days: Path) -> None:
         ("web_search", 1, 1, None, None, None, 0, None, None, None),
     ]
     with Reader(ledger_of_two_days) as reader:
-        assert reader.breakdown("tool").all == GroupRow("all", 5, 2, None, None, None, 46.0, 4, 8_000_000, 1)
+        assert reader.breakdown("tool").all == GroupRow("all", 5, 2, None, None, None, 46.0, 4, 8_000_000, 1, 0)
 
 
 BOSS = (3, 1, 3.0, 40.0, 40.0, 44.0, 2, 6_000_000, 1)
@@ -213,7 +213,8 @@ def test_as_json_the_seeds_shape_and_the_groups(ledger_of_two_days: Path, run: R
     plain = json.loads(run("stats", "--json")[1])
     found = json.loads(run("stats", "--by", "model", "--json")[1])
     assert {name: found[name] for name in plain} == plain
-    assert [name for name in found if name not in plain] == ["by", "groups", "turns", "cost_nanousd", "unpriced_turns"]
+    costs = ["turns", "cost_nanousd", "unpriced_turns", "unpriced_requests"]
+    assert [name for name in found if name not in plain] == ["by", "groups", *costs]
     percentiles = [found["groups"][1].pop(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
     assert percentiles == pytest.approx([2.0] * 3, rel=0.01)
     assert found["groups"][1] == (
@@ -226,6 +227,7 @@ def test_as_json_the_seeds_shape_and_the_groups(ledger_of_two_days: Path, run: R
             "turns": 1,
             "cost_nanousd": 0,
             "unpriced_turns": 0,
+            "unpriced_requests": 0,
         }
     )
     assert (found["turns"], found["cost_nanousd"], found["unpriced_turns"]) == (4, 8_000_000, 1)

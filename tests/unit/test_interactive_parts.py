@@ -160,7 +160,7 @@ def started(model: str = "groq/m") -> dict[str, Any]:
 def finished(turns: int, cost: int, unpriced: int = 0) -> dict[str, Any]:
     tokens = {"input_tokens": 100 * turns, "cached_tokens": 0, "output_tokens": 10 * turns}
     totals = {"turns": turns, "calls": 1, "failed_calls": 1, "cost_nanousd": cost, "unpriced_turns": unpriced}
-    return {"type": "run.finished", "totals": {**totals, "tokens": tokens}}
+    return {"type": "run.finished", "totals": {**totals, "unpriced_requests": 0, "tokens": tokens}}
 
 
 def test_the_status_line_adds_up_over_turns() -> None:

@@ -164,7 +164,7 @@ class History:
         answered = "big" if outcome == "success" else "small"
         self.open[number] += ask(run, (tool, {}), ("search", {}), step=self.steps[number], model_answered=answered)
         if outcome == "timeout":
-            run.request_failed(step=9, attempt=1, error_type="x", message="m", cost_nanousd=7)
+            run.request_failed(step=9, attempt=1, error_type="x", message="m", cost_nanousd=7 if number else None)
 
     def start(self, number: int, *_: Any) -> None:
         for call in self.open[number][:1]:

@@ -118,6 +118,7 @@ class Accounts:
             if _may_be_charged(error):
                 self._reservation.spend_all(counted_nanousd=cost or 0)
         self._result.cost_nanousd += cost or 0
+        self._result.unpriced_requests += cost is None
         self._recorder.request_failed(
             step=self._result.steps_taken + 1,
             attempt=failed.attempt,
@@ -135,12 +136,16 @@ class Accounts:
         )
 
     def record_cancelled_request(self) -> None:
-        """Write down that the run was stopped while the provider was answering."""
+        """Write down that the run was stopped while the provider was answering, which may be charged for."""
+        cost = self._cost(Usage())
+        self._result.cost_nanousd += cost or 0
+        self._result.unpriced_requests += cost is None
         self._recorder.request_failed(
             step=self._result.steps_taken + 1,
             attempt=self._attempt,
             error_type="cancelled",
             message="the run was stopped while the provider was answering",
+            cost_nanousd=cost,
         )
 
     def _price_version(self, usage: Usage) -> str | None:

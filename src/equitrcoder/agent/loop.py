@@ -338,6 +338,7 @@ class AgentRun:
                 "tokens": _tokens_told(result),
                 "cost_nanousd": result.cost_nanousd,
                 "unpriced_turns": result.unpriced_turns,
+                "unpriced_requests": result.unpriced_requests,
                 "duration_ms": round(result.duration_ms, 3),
             },
         )

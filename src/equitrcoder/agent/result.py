@@ -38,6 +38,8 @@ class RunResult:
     cost_nanousd: int = 0
     """Sum over the priced turns."""
     unpriced_turns: int = 0
+    unpriced_requests: int = 0
+    """Requests that gave no answer and may be charged for, nobody knows how much."""
     duration_ms: float = 0.0
     check: CheckResult | None = None
     tool_calls: list[dict[str, JSON]] = field(default_factory=list, repr=False)
@@ -51,13 +53,13 @@ class RunResult:
 
     @property
     def cost(self) -> float | None:
-        """Dollars; None when a turn is unpriced (`cost_nanousd` has the sum of the others).
+        """Dollars; None when a turn or a broken request is unpriced (`cost_nanousd` has the sum of the others).
 
         Example:
             >>> RunResult(run_id="01J", session_id="s", cost_nanousd=6_100_000).cost
             0.0061
         """
-        return None if self.unpriced_turns else self.cost_nanousd / 1_000_000_000
+        return None if self.unpriced_turns or self.unpriced_requests else self.cost_nanousd / 1_000_000_000
 
     @property
     def token_usage(self) -> dict[str, int]:

@@ -32,7 +32,13 @@ class JournalLines:
         self.status = "running"
         """How the run ended, once it has."""
         self._totals: dict[str, int] = dict.fromkeys(("calls", "failed_calls", "turns", "cost_nanousd"), 0)
-        self._totals |= {"unpriced_turns": 0, "input_tokens": 0, "cached_tokens": 0, "output_tokens": 0}
+        self._totals |= {
+            "unpriced_turns": 0,
+            "unpriced_requests": 0,
+            "input_tokens": 0,
+            "cached_tokens": 0,
+            "output_tokens": 0,
+        }
 
     def take(self, event: Mapping[str, Any]) -> Iterator[str]:
         """The lines of one event; none for events that say nothing new. Foreign text is made harmless."""
@@ -67,6 +73,7 @@ class JournalLines:
     def _request_failed(self, event: Mapping[str, Any]) -> Iterator[str]:
         self._running.pop(f"turn {event.get('step')}", None)
         self._totals["cost_nanousd"] += event.get("cost_nanousd") or 0
+        self._totals["unpriced_requests"] += event.get("cost_nanousd") is None
         words = one_line(str(event.get("message") or event.get("error_type")))
         yield f"attempt {event.get('attempt')} gave no answer: {words}"
 

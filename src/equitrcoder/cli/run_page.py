@@ -204,6 +204,7 @@ def _end(run: Run, turns: Sequence[ModelTurn], journal: _Journal) -> Iterator[st
             },
             "cost_nanousd": run.cost_nanousd,
             "unpriced_turns": run.unpriced_turns,
+            "unpriced_requests": run.unpriced_requests,
             "duration_ms": duration_ms(run),
         }
     )

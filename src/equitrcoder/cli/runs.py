@@ -129,12 +129,13 @@ def _cells(run: Run) -> tuple[str, ...]:
 
 
 def cost(run: Run) -> str:
-    """What a run cost, in a table: "+" where some of its answers have no known price."""
+    """What a run cost, in a table: "+" where some of its answers or broken requests have no known price."""
+    unpriced = run.unpriced_turns or run.unpriced_requests
+    if unpriced and not run.cost_nanousd:
+        return "unpriced"
     if not run.cost_nanousd and not run.steps_taken:
         return "-"
-    if run.unpriced_turns and not run.cost_nanousd:
-        return "unpriced"
-    return (text.money(run.cost_nanousd) if run.cost_nanousd else "no charge") + ("+" if run.unpriced_turns else "")
+    return (text.money(run.cost_nanousd) if run.cost_nanousd else "no charge") + ("+" if unpriced else "")
 
 
 def duration_ms(run: Run) -> float | None:

@@ -94,9 +94,9 @@ def rows(breakdown: Breakdown) -> Iterator[tuple[str, ...]]:
 def _spent(row: GroupRow) -> tuple[str, str, str]:
     turns, unpriced = row.turns or 0, row.unpriced_turns or 0
     if row.cost_nanousd:
-        cost = text.money(row.cost_nanousd)
+        cost = text.money(row.cost_nanousd) + ("+" if row.unpriced_requests else "")
     else:
-        cost = "unpriced" if unpriced else "no charge" if turns else "-"
+        cost = "unpriced" if unpriced or row.unpriced_requests else "no charge" if turns else "-"
     return f"{turns:,}", f"{unpriced:,}", cost
 
 
@@ -105,14 +105,15 @@ def cost_of(row: GroupRow) -> str:
 
     Example: `$0.0410, 0 turns unpriced`, `unpriced, 2 turns`, `no charge`; nothing when there was no answer.
     """
-    turns, unpriced = row.turns or 0, row.unpriced_turns or 0
+    turns, unpriced, requests = row.turns or 0, row.unpriced_turns or 0, row.unpriced_requests or 0
+    broken = f", {text.count(requests, 'request')} unpriced" if requests else ""
     if row.cost_nanousd:
-        return f"{text.money(row.cost_nanousd)}, {text.count(unpriced, 'turn')} unpriced"
-    if unpriced >= turns and turns:
-        return f"unpriced, {text.count(turns, 'turn')}"
+        return f"{text.money(row.cost_nanousd)}, {text.count(unpriced, 'turn')} unpriced{broken}"
+    if unpriced >= turns and turns + requests:
+        return "unpriced, " + (text.count(turns, "turn") if turns else text.count(requests, "request"))
     if unpriced:
-        return f"no charge, {text.count(unpriced, 'turn')} unpriced"
-    return "no charge" if turns else ""
+        return f"no charge, {text.count(unpriced, 'turn')} unpriced{broken}"
+    return f"no charge{broken}" if turns else ""
 
 
 def _cells(row: GroupRow, source: str = "") -> tuple[str, ...]:

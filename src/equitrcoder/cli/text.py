@@ -39,18 +39,21 @@ def money(nanousd: int | None) -> str:
     return f"${dollars:.9f}".rstrip("0")
 
 
-def cost(nanousd: int, unpriced_turns: int, turns: int) -> str:
-    """What a run cost, with the turns nobody has a price for.
+def cost(nanousd: int, unpriced_turns: int, turns: int, unpriced_requests: int = 0) -> str:
+    """What a run cost, with the turns and the broken requests whose cost nobody knows.
 
     Example:
         >>> cost(6_100_000, 0, 5), cost(0, 3, 3), cost(6_100_000, 1, 5), cost(0, 0, 5)
         ('$0.0061', 'unpriced', '$0.0061 and 1 turn unpriced', 'no charge')
+        >>> cost(0, 0, 0, 1), cost(6_100_000, 0, 5, 2), cost(0, 0, 5, 1)
+        ('unpriced', '$0.0061 and 2 requests unpriced', 'no charge and 1 request unpriced')
     """
-    if unpriced_turns and unpriced_turns >= turns:
+    if not nanousd and unpriced_turns >= turns and unpriced_turns + unpriced_requests:
         return "unpriced"
-    if turns and not nanousd and not unpriced_turns:
-        return "no charge"  # every turn was priced, at nothing: ollama, local
-    return money(nanousd) + (f" and {count(unpriced_turns, 'turn')} unpriced" if unpriced_turns else "")
+    counts = {"turn": unpriced_turns, "request": unpriced_requests}
+    unknown = ", ".join(count(number, noun) for noun, number in counts.items() if number)
+    known = "no charge" if turns and not nanousd else money(nanousd)  # priced at nothing: ollama, local
+    return f"{known} and {unknown} unpriced" if unknown else known
 
 
 def summary(totals: Mapping[str, Any], check_passed: bool | None = None) -> str:
@@ -67,7 +70,7 @@ def summary(totals: Mapping[str, Any], check_passed: bool | None = None) -> str:
         count(totals["calls"], "call") + failed,
         count(totals["turns"], "turn"),
         f"{tokens['input_tokens']:,} tokens in{cached}, {tokens['output_tokens']:,} out",
-        cost(totals["cost_nanousd"], totals["unpriced_turns"], totals["turns"]),
+        cost(totals["cost_nanousd"], totals["unpriced_turns"], totals["turns"], totals["unpriced_requests"]),
     ]
     if totals["duration_ms"] is not None:
         parts.append(duration(totals["duration_ms"]))

@@ -19,6 +19,7 @@ RUN_SUMS = (
     "reasoning_tokens",
     "cost_nanousd",
     "unpriced_turns",
+    "unpriced_requests",
 )
 RUN_FACTS = (
     "session_id",
@@ -77,9 +78,10 @@ class Batch:
         self.facts["started_at"] = event["at"]
 
     def _request_failed(self, event: dict[str, Any], *_: int) -> None:
-        cost_nanousd = rows.whole_number(event.get("cost_nanousd")) or 0
-        self.sums["cost_nanousd"] += cost_nanousd
-        self.failed_cost_nanousd += cost_nanousd
+        cost_nanousd = rows.whole_number(event.get("cost_nanousd"))
+        self.sums["unpriced_requests"] += cost_nanousd is None
+        self.sums["cost_nanousd"] += cost_nanousd or 0
+        self.failed_cost_nanousd += cost_nanousd or 0
 
     def _turn(self, event: dict[str, Any], *_: int) -> None:
         row = {"run_id": self.run_id, **rows.turn_row(event)}

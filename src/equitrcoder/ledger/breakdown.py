@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from equitrcoder.ledger import sketch
 from equitrcoder.ledger.cells import Cell, microseconds
@@ -37,6 +37,8 @@ class GroupRow(NamedTuple):
     cost_nanousd: int | None
     """Of the priced turns, and of attempts that failed and cost money."""
     unpriced_turns: int | None
+    unpriced_requests: int | None = None
+    """Requests that gave no answer and may be charged for, nobody knows how much."""
 
 
 class Breakdown(NamedTuple):
@@ -74,7 +76,7 @@ def compute_breakdown(connection: sqlite3.Connection, by: Grouping, query: CallQ
         found = gather(connection, by, query)
         everything = gather(connection, "all", query) if by == "tool" else found
     calls = {name: cell for name, cell in found.items() if cell.calls}
-    spent = {name: (cell.turns, cell.cost_nanousd, cell.unpriced_turns) for name, cell in everything.items()}
+    spent = {name: _Spent(*(getattr(cell, sum_) for sum_ in _Spent._fields)) for name, cell in everything.items()}
     return _broken_down(by, "sketch", calls, _without_nothing(spent) if costs else None)
 
 
@@ -95,10 +97,10 @@ def _broken_down(
 
 
 def breakdown_to_dict(breakdown: Breakdown) -> dict[str, JSON]:
-    """A breakdown as plain data: {by, source, groups, turns, cost_nanousd, unpriced_turns}.
+    """A breakdown as plain data: {by, source, groups, turns, cost_nanousd, unpriced_turns, unpriced_requests}.
 
     Each group: `name calls failed failure_rate p50_ms p95_ms p99_ms total_duration_ms turns cost_nanousd
-    unpriced_turns`; the last three are None where groups are tools.
+    unpriced_turns unpriced_requests`; the last four are None where groups are tools.
     """
     return {
         "by": breakdown.by,
@@ -107,6 +109,7 @@ def breakdown_to_dict(breakdown: Breakdown) -> dict[str, JSON]:
         "turns": breakdown.all.turns,
         "cost_nanousd": breakdown.all.cost_nanousd,
         "unpriced_turns": breakdown.all.unpriced_turns,
+        "unpriced_requests": breakdown.all.unpriced_requests,
     }
 
 
@@ -123,6 +126,7 @@ def _group(row: GroupRow) -> dict[str, JSON]:
         "turns": row.turns,
         "cost_nanousd": row.cost_nanousd,
         "unpriced_turns": row.unpriced_turns,
+        "unpriced_requests": row.unpriced_requests,
     }
 
 
@@ -138,9 +142,16 @@ class _Calls:
         self.durations: list[float] = []
 
 
-_Spent: TypeAlias = tuple[int, int, int]
-"""(turns, cost_nanousd, unpriced turns)"""
-_NOTHING: _Spent = (0, 0, 0)
+class _Spent(NamedTuple):
+    """What answers and failed requests cost. Named as in `schema.SUMS`."""
+
+    turns: int = 0
+    cost_nanousd: int = 0
+    unpriced_turns: int = 0
+    unpriced_requests: int = 0
+
+
+_NOTHING = _Spent()
 
 
 def _calls(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> dict[str, _Calls]:
@@ -173,16 +184,17 @@ def _spent(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> di
         f"FROM model_turns AS t JOIN agent_runs AS r ON r.run_id = t.run_id WHERE {condition} GROUP BY 1",
         values,
     ):
-        found[name] = (sums[0], sums[1], sums[2])
+        found[name] = _Spent(*sums)
     condition, values = _where_turns(query, "r.started_at", "r.model_requested = ?")
-    for name, cost in connection.execute(
+    for name, cost, unpriced in connection.execute(
         f"SELECT {_column(by, 'r.started_at')}, sum(r.cost_nanousd - "  # noqa: S608 - columns of our own
-        "(SELECT coalesce(sum(t.cost_nanousd), 0) FROM model_turns AS t WHERE t.run_id = r.run_id)) AS rest "
-        f"FROM agent_runs AS r WHERE {condition} GROUP BY 1 HAVING rest > 0",
+        "(SELECT coalesce(sum(t.cost_nanousd), 0) FROM model_turns AS t WHERE t.run_id = r.run_id)) AS rest, "
+        f"sum(r.unpriced_requests) AS unpriced FROM agent_runs AS r WHERE {condition} "
+        "GROUP BY 1 HAVING rest > 0 OR unpriced > 0",
         values,
     ):
-        turns, before, unpriced = found.get(name, _NOTHING)
-        found[name] = (turns, before + cost, unpriced)
+        before = found.get(name, _NOTHING)
+        found[name] = before._replace(cost_nanousd=before.cost_nanousd + cost, unpriced_requests=unpriced)
     return found
 
 
@@ -210,12 +222,10 @@ def _where_turns(query: CallQuery, time: str, model: str) -> tuple[str, list[obj
 
 
 def _summed(spent: Iterable[_Spent]) -> _Spent:
-    turns, cost, unpriced = (sum(part) for part in zip(_NOTHING, *spent, strict=True))
-    return turns, cost, unpriced
+    return _Spent(*(sum(part) for part in zip(_NOTHING, *spent, strict=True)))
 
 
 def _all(groups: list[GroupRow], spent: _Spent | None) -> GroupRow:
-    turns, cost, unpriced = (None, None, None) if spent is None else spent
     return GroupRow(
         name="all",
         calls=sum(row.calls for row in groups),
@@ -224,10 +234,12 @@ def _all(groups: list[GroupRow], spent: _Spent | None) -> GroupRow:
         p95_ms=None,
         p99_ms=None,
         total_ms=round(sum(row.total_ms for row in groups), 3),
-        turns=turns,
-        cost_nanousd=cost,
-        unpriced_turns=unpriced,
+        **_told(spent),
     )
+
+
+def _told(spent: _Spent | None) -> dict[str, Any]:
+    return dict.fromkeys(_Spent._fields) if spent is None else spent._asdict()
 
 
 def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:
@@ -236,7 +248,6 @@ def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:
         points = [percentile(ordered, share) for share in _SHARES]
     else:
         points = sketch.percentiles(calls.sketch(), _SHARES)
-    turns, cost, unpriced = (None, None, None) if spent is None else spent
     return GroupRow(
         name=name,
         calls=calls.calls,
@@ -245,9 +256,7 @@ def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:
         p95_ms=points[1],
         p99_ms=points[2],
         total_ms=calls.duration_us / 1000,
-        turns=turns,
-        cost_nanousd=cost,
-        unpriced_turns=unpriced,
+        **_told(spent),
     )
 
 

@@ -20,6 +20,7 @@ from equitrcoder.ledger.schema import SUMS
 CLOSED = SUMS[:8]
 _PLACE = {name: place for place, name in enumerate(SUMS)}
 _TIMED, _DURATION = _PLACE["timed"], _PLACE["duration_us"]
+_UNPRICED_REQUESTS = _PLACE["unpriced_requests"]
 _TURNS = _PLACE["turns"]
 _TURN_SUMS = SUMS[_TURNS + 2 :]
 _MOST = 1 << 50
@@ -73,9 +74,10 @@ class Cell:
         for name in _TURN_SUMS:
             self.sums[_PLACE[name]] += _bounded(row[name])
 
-    def take_failed_cost(self, cost_nanousd: int) -> None:
-        """Count what failed requests cost."""
+    def take_failed_cost(self, cost_nanousd: int, unpriced_requests: int) -> None:
+        """Count what failed requests cost, and those of which nobody knows."""
         self.sums[-1] += _bounded(cost_nanousd)
+        self.sums[_UNPRICED_REQUESTS] += unpriced_requests
 
     def add(self, sums: Iterable[int], data: bytes) -> None:
         """Add the numbers and the sketch of another one, as they are stored."""
@@ -168,8 +170,8 @@ def of_run(connection: sqlite3.Connection, number: int) -> Cells:
 def counted_again(connection: sqlite3.Connection, run_id: str) -> Cells:
     """The cells of a run as its rows say: what is stored must equal it."""
     found: Cells = {}
-    started_at, spent, *actor = connection.execute(
-        "SELECT started_at, cost_nanousd, provider, model_requested, agent_role, agent_name "
+    started_at, spent, unpriced, *actor = connection.execute(
+        "SELECT started_at, cost_nanousd, unpriced_requests, provider, model_requested, agent_role, agent_name "
         "FROM agent_runs WHERE run_id = ?",
         (run_id,),
     ).fetchone()
@@ -182,9 +184,9 @@ def counted_again(connection: sqlite3.Connection, run_id: str) -> Cells:
         key = (days.quarter_of(row["at"]), "", actor_of(actor, row["model_answered"]).id)
         found.setdefault(key, Cell()).take_turn(row)
         spent -= row["cost_nanousd"] or 0
-    if spent:
+    if spent or unpriced:
         key = (days.quarter_of(started_at), "", actor_of(actor, None).id)
-        found.setdefault(key, Cell()).take_failed_cost(spent)
+        found.setdefault(key, Cell()).take_failed_cost(spent, unpriced)
     for tool, at, outcome, duration_ms, answered in connection.execute(
         "SELECT c.tool_name, c.requested_at, c.outcome, c.duration_ms, t.model_answered FROM tool_calls AS c "
         "LEFT JOIN model_turns AS t ON t.run_id = c.run_id AND t.step = c.step "

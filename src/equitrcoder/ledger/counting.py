@@ -106,9 +106,9 @@ class Counting:
 
     def failed_cost(self, started_at: str) -> None:
         """What failed requests cost belongs to the moment at which their run started."""
-        if self._batch.failed_cost_nanousd:
-            cell = self._cell(started_at, "", self._actor(None))
-            cell.take_failed_cost(self._batch.failed_cost_nanousd)
+        cost_nanousd, unpriced = self._batch.failed_cost_nanousd, self._batch.sums["unpriced_requests"]
+        if cost_nanousd or unpriced:
+            self._cell(started_at, "", self._actor(None)).take_failed_cost(cost_nanousd, unpriced)
 
     def lost_calls(self) -> int:
         """The calls of a finished run that have no end, before they get one; returns how many."""

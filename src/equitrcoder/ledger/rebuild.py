@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def rebuild_index(state_dir: Path, *, on_progress: Callable[[int, int], None] | 
     """
     began = time.monotonic()
     files.make_private_folder(state_dir)
+    with _without_cycles():
+        report = _rebuilt(state_dir, on_progress)
+    return replace(report, duration_ms=(time.monotonic() - began) * 1000)
+
+
+@contextlib.contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Millions of dictionaries come and go and none is in a cycle: looking for some is a tenth of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _rebuilt(state_dir: Path, on_progress: Callable[[int, int], None] | None) -> RebuildReport:
     _register_strays(state_dir)
     fresh = state_dir / f"{NAME}.new-{os.getpid()}-{time.monotonic_ns()}"
     try:
@@ -61,7 +81,7 @@ def rebuild_index(state_dir: Path, *, on_progress: Callable[[int, int], None] | 
         for name in (fresh.name, f"{fresh.name}-wal", f"{fresh.name}-shm"):
             with contextlib.suppress(FileNotFoundError):
                 (state_dir / name).unlink()
-    return RebuildReport(runs=runs, calls=calls, duration_ms=(time.monotonic() - began) * 1000, damage=damage)
+    return RebuildReport(runs=runs, calls=calls, duration_ms=0.0, damage=damage)
 
 
 def _fill(index: Index, on_progress: Callable[[int, int], None] | None) -> list[Damage]:

@@ -8,7 +8,7 @@ from typing import Any
 from equitrcoder.cli import text
 
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-FIGURES = ("turns", "calls", "failed_calls", "cost_nanousd", "unpriced_turns")
+FIGURES = ("turns", "calls", "failed_calls", "cost_nanousd", "unpriced_turns", "unpriced_requests")
 
 
 class Status:
@@ -76,7 +76,7 @@ class Status:
             text.safe(self._model),
             f"turn {sums['turns']:,}",
             text.count(sums["calls"], "call") + failed,
-            text.cost(sums["cost_nanousd"], sums["unpriced_turns"], sums["turns"]),
+            text.cost(sums["cost_nanousd"], sums["unpriced_turns"], sums["turns"], sums["unpriced_requests"]),
         ]
         if self.limit_nanousd is not None:
             parts.append(f"budget ${self.limit_nanousd / 1e9:.2f}")

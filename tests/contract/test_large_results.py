@@ -20,7 +20,9 @@ from equitrcoder.ledger.audit import audit
 from equitrcoder.ledger.pruning import ended_before, remove
 from equitrcoder.ledger.redaction_blocks import BlockRedactor
 from equitrcoder.ledger.sizes import measure
+from equitrcoder.ledger.spilled import LargeResult, Spills
 from equitrcoder.records import ToolCall
+from equitrcoder.sandbox.output import KeptOutput, cut_outputs_to
 from equitrcoder.sandbox.plain import PlainSandbox
 from equitrcoder.testing import Answer, Call, ScriptedProvider
 from equitrcoder.tools import Toolbox, ToolResult, Workspace
@@ -61,7 +63,7 @@ async def run(repo: Path, name: str, arguments: dict[str, Any], **ledger: Any) -
         workspace = Workspace.open(repo, hidden=[state])
         toolbox = Toolbox(workspace, PlainSandbox(repo, environ=dict(os.environ)))
         recorder.start(call)
-        with recorder.large_result(call) as large:
+        with recorder.large_result(call) as large, cut_outputs_to(large.open):
             result = await toolbox.run(toolbox.validate(name, arguments))
             _tell_whole(result, large)
         workspace.close()
@@ -233,12 +235,10 @@ async def test_files_go_with_their_run(repo: Path) -> None:
 
 
 async def test_a_cancelled_call_leaves_no_file(repo: Path) -> None:
-    from equitrcoder.ledger.spilled import Spills, large_result
-    from equitrcoder.sandbox.output import KeptOutput
-
     state = repo.parent / "state"
     spills = Spills(state, limit_bytes=1 << 30, total_bytes=1 << 30, tell=lambda kind, line: None)
-    with pytest.raises(asyncio.CancelledError), large_result(Redactor(), spills, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y"):
+    large = LargeResult(Redactor(), spills, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y")
+    with pytest.raises(asyncio.CancelledError), large, cut_outputs_to(large.open):
         KeptOutput(100).feed(b"x" * 1_000_000)
         assert len(files_in(state)) == 1
         raise asyncio.CancelledError
@@ -247,11 +247,9 @@ async def test_a_cancelled_call_leaves_no_file(repo: Path) -> None:
 
 @pytest.mark.parametrize("piece", [1, 10, 99, 100, 101, 5000])
 def test_the_whole_has_what_came_before_it_was_too_long(piece: int) -> None:
-    from equitrcoder.ledger.spilled import large_result
-    from equitrcoder.sandbox.output import KeptOutput
-
     data = LINE.encode() * 30
-    with large_result(Redactor({KEY: "GROQ_API_KEY"}), None, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y") as large:
+    large = LargeResult(Redactor({KEY: "GROQ_API_KEY"}), None, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y")
+    with cut_outputs_to(large.open):
         kept = KeptOutput(100)
         for place in range(0, len(data), piece):
             kept.feed(data[place : place + piece])
@@ -287,7 +285,8 @@ _CHILD = """
 import asyncio, os, resource, sys
 from pathlib import Path
 from equitrcoder.ledger.redaction import Redactor
-from equitrcoder.ledger.spilled import Spills, large_result
+from equitrcoder.ledger.spilled import LargeResult, Spills
+from equitrcoder.sandbox.output import cut_outputs_to
 from equitrcoder.sandbox.plain import PlainSandbox
 
 async def main(size, folder, spill):
@@ -298,7 +297,7 @@ async def main(size, folder, spill):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tell = lambda kind, line: None
     spills = Spills(Path(folder), limit_bytes=spill, total_bytes=1 << 40, tell=tell) if spill else None
-    with large_result(redactor, spills, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y") as large:
+    with LargeResult(redactor, spills, "01JD8Z0V4N5Q6R7S8T9V0W1X2Y") as large, cut_outputs_to(large.open):
         line = "0123456789abcdef the quick brown fox jumps"
         found = await sandbox.run(f"yes '{line}' | head -c {size}", timeout_s=600, output_limit_bytes=400_000)
         kept = large.settle(found.output_bytes)

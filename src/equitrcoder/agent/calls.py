@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equitrcoder.errors import ApprovalNeeded
 from equitrcoder.ledger.encoding import text_bytes
 from equitrcoder.records import JSON, Approval, Outcome
+from equitrcoder.sandbox.output import cut_outputs_to
 from equitrcoder.tools import InvalidCall, ToolResult
 from equitrcoder.wires.values import ResultForModel
 
@@ -126,7 +127,7 @@ class CallRunner:
         )
         started = time.monotonic()
         try:
-            with self._recorder.large_result(call) as large:
+            with self._recorder.large_result(call) as large, cut_outputs_to(large.open):
                 result = await self._toolbox.run(valid)
                 _tell_whole(result, large)
         except asyncio.CancelledError:

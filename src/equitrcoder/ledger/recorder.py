@@ -15,8 +15,6 @@ from equitrcoder.ledger.entries import compose
 from equitrcoder.records import CLOSED_OUTCOMES, new_ulid
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from equitrcoder.ledger.content import Content
     from equitrcoder.ledger.journal import Journal, Written
     from equitrcoder.ledger.redaction import Redactor
@@ -269,12 +267,12 @@ class RunRecorder:
         fields = {"call_uid": call.call_uid, "sandbox": sandbox, "approval": approval}
         self._write(b"call_started", encode(fields), fields)  # all words of ours: there is nothing to redact
 
-    def large_result(self, call: RecordedCall) -> AbstractContextManager[LargeResult]:
+    def large_result(self, call: RecordedCall) -> LargeResult:
         """Around the run of a call's tool: what it cuts is counted and hashed as redacted, and perhaps written."""
-        from equitrcoder.ledger.spilled import large_result
+        from equitrcoder.ledger.spilled import LargeResult
 
         keeps = self._content is None or self._content.of(call.call.name, "results") == "full"
-        return large_result(self._redactor, self._spills if keeps else None, self.run_id)
+        return LargeResult(self._redactor, self._spills if keeps else None, self.run_id)
 
     def approval(
         self,

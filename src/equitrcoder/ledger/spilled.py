@@ -1,7 +1,7 @@
 """Results that are too large for a journal: size and hash of the whole as redacted, and, if wished, a file with it.
 
 What a tool prints comes piece by piece and is never in memory as a whole. A tool keeps its head and tail for the model;
-what passes goes through here (`sandbox.output.WHOLE`). With the setting `spill_results` it is written as it passes,
+what passes goes through here. With the setting `spill_results` it is written as it passes,
 secrets taken out before the first byte, to a file named by the hash of what is in it:
 
     blobs/<run id>/<sha256>
@@ -16,9 +16,8 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +183,10 @@ class Whole:
 
 
 class LargeResult:
-    """What of one call's result is too large, if anything. `open` is what `sandbox.output.WHOLE` holds."""
+    """What of one call's result is too large, if anything.
+
+    While the tool runs, `sandbox.output.cut_outputs_to` gives `open` what it cuts. What was not kept goes at the end.
+    """
 
     def __init__(self, redactor: Redactor, spills: Spills | None, run_id: str) -> None:
         self._redactor, self._spills, self._run_id = redactor, spills, run_id
@@ -208,24 +210,12 @@ class LargeResult:
         spilled = whole.keep(self._spills)
         return whole.bytes, whole.sha256, spilled
 
-    def close(self) -> None:
-        """Remove what was not kept."""
+    def __enter__(self) -> LargeResult:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for whole in self._wholes:
             whole.discard()
-
-
-@contextlib.contextmanager
-def large_result(redactor: Redactor, spills: Spills | None, run_id: str) -> Iterator[LargeResult]:
-    """While a tool runs: what it cuts is counted, hashed and perhaps written."""
-    from equitrcoder.sandbox.output import WHOLE
-
-    result = LargeResult(redactor, spills, run_id)
-    token = WHOLE.set(result.open)
-    try:
-        yield result
-    finally:
-        WHOLE.reset(token)
-        result.close()
 
 
 def path_of(state_dir: Path, run_id: str, sha256: object) -> Path | None:
@@ -262,5 +252,7 @@ def size_of(folder: Path) -> int:
 def remove(state_dir: Path, run_id: str) -> None:
     """Remove the files of a run."""
     folder = state_dir / FOLDER / run_id
-    if _RUN_ID.fullmatch(run_id) and not folder.is_symlink():
+    if _RUN_ID.fullmatch(run_id) and folder.is_dir() and not folder.is_symlink():
+        import shutil  # not on the way of a run
+
         shutil.rmtree(folder, ignore_errors=True)

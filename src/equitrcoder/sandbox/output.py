@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -21,6 +22,16 @@ class Whole(Protocol):
 
 WHOLE: ContextVar[Callable[..., Whole] | None] = ContextVar("whole", default=None)
 """Opens what takes an output that is longer than is kept; None: nobody wants it. See ledger/spilled.py."""
+
+
+@contextmanager
+def cut_outputs_to(open_whole: Callable[..., Whole]) -> Iterator[None]:
+    """Hand all of every output that is cut in this context to what `open_whole` opens."""
+    token = WHOLE.set(open_whole)
+    try:
+        yield
+    finally:
+        WHOLE.reset(token)
 
 
 class KeptOutput:

@@ -139,7 +139,7 @@ def test_the_register_cut(two: Path, in_memory: Path) -> None:
     """Both runs stand in their journals, with their ends: `db rebuild` brings back everything."""
     data = (two / "runs.jsonl").read_bytes()
     for end in range(len(data)):
-        if end % INDEXED and data[end - 1 : end] != b"\n":
+        if end % INDEXED and b"\n" not in data[end - 1 : end + 1]:
             continue  # a cut within a line is one like the other: all that counts is which lines are whole
         state = in_memory / str(end)
         shutil.copytree(two, state)
@@ -149,8 +149,9 @@ def test_the_register_cut(two: Path, in_memory: Path) -> None:
         report = audit(state)
         assert [difference.kind for difference in report.differences] == ["journal_unregistered"] * lost, end
         assert {difference.fix for difference in report.differences} <= {"equitrcoder db rebuild"}
-        assert any("is cut off" in note for note in report.notes) is torn, end
-        _check_it_is_whole_again(state, lost)
+        only_its_end = data[end : end + 1] == b"\n"  # then the next line completes it
+        assert only_its_end or any("is cut off" in note for note in report.notes) is torn, end
+        _check_it_is_whole_again(state, None if only_its_end else lost)
         report = audit(state)
         assert report.balanced, (end, report.to_dict()["differences"])
         shutil.rmtree(state)

@@ -136,5 +136,6 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 def is_cut(line: bytes) -> bool:
-    """Whether an unreadable line is the first part of one, as a kill in the middle of writing leaves it."""
-    return (line.startswith(_HEAD) or _HEAD.startswith(line)) and not line.rstrip().endswith(b"}")
+    """Whether it is the first part of a line (or all but its newline), as a kill in the middle of writing leaves it."""
+    begins = line.startswith(_HEAD) or _HEAD.startswith(line)
+    return begins and (not line.endswith(b"}") or parse_line(line) is not None)

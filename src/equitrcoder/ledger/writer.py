@@ -119,18 +119,8 @@ class IndexWriter:
             return self._due
 
     def _catch_up(self) -> None:
-        import sqlite3
-
         try:
-            try:
-                self._take_in()
-            except sqlite3.OperationalError:
-                raise  # busy, read-only, full
-            except sqlite3.DatabaseError:  # somebody cut or overwrote it: opened again it shows, and is made anew
-                if self._index is not None:
-                    self._index.close()
-                    self._index = None
-                self._take_in()
+            self._take_in()
         except Exception as error:  # noqa: BLE001 - whatever it is, the journals are the truth and the run goes on
             fix = "Fix: make room, or give the folder to this user; equitrcoder db rebuild makes the index anew."
             self._tell("index", f"The index cannot be written ({error}); the journals are complete. {fix}")

@@ -335,6 +335,12 @@ CASES = {
     "a result altered": Case(alter("call_finished", 1, result="one\nTwo"), "result_differs", 1, 1),
     "a JSON result altered": Case(alter("call_finished", 2, result={"b": [1, 2.5], "a": 0}), "result_differs", 1, 2),
     "a result hash altered": Case(alter("call_finished", 1, result_sha256="e" * 64), "result_differs", 1, 1),
+    "a large result gone": Case(
+        alter("call_finished", 1, result_metadata={"spilled": {"sha256": "a" * 64, "bytes": 5, "complete": True}}),
+        "spilled_result_differs",
+        1,
+        1,
+    ),
     "an orphan close": Case(repeat("call_finished", 1, call_uid="Y" * 26), "close_without_call"),
     "a double close": Case(repeat("call_finished", 1), "call_closed_twice", 1, 1),
     "an orphan start": Case(repeat("call_started", 0, call_uid="Z" * 26), "start_without_call"),

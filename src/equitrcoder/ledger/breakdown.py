@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from equitrcoder.ledger import sketch
 from equitrcoder.ledger.cells import Cell, microseconds
 from equitrcoder.ledger.queries import CallQuery, where
+from equitrcoder.ledger.schema import SUMS
 from equitrcoder.ledger.stats import CLOSED, refuse_limit
 from equitrcoder.ledger.summing import Source, can_answer, gather, one_view, prepare
 from equitrcoder.records import JSON, format_time
@@ -76,7 +78,7 @@ def compute_breakdown(connection: sqlite3.Connection, by: Grouping, query: CallQ
         found = gather(connection, by, query)
         everything = gather(connection, "all", query) if by == "tool" else found
     calls = {name: cell for name, cell in found.items() if cell.calls}
-    spent = {name: _Spent(*(getattr(cell, sum_) for sum_ in _Spent._fields)) for name, cell in everything.items()}
+    spent = {name: _Spent(*_SPENT(cell.sums)) for name, cell in everything.items()}
     return _broken_down(by, "sketch", calls, _without_nothing(spent) if costs else None)
 
 
@@ -152,6 +154,7 @@ class _Spent(NamedTuple):
 
 
 _NOTHING = _Spent()
+_SPENT = itemgetter(*map(SUMS.index, _Spent._fields))
 
 
 def _calls(connection: sqlite3.Connection, by: Grouping, query: CallQuery) -> dict[str, _Calls]:
@@ -239,7 +242,7 @@ def _all(groups: list[GroupRow], spent: _Spent | None) -> GroupRow:
 
 
 def _told(spent: _Spent | None) -> dict[str, Any]:
-    return dict.fromkeys(_Spent._fields) if spent is None else spent._asdict()
+    return dict(zip(_Spent._fields, spent or (None,) * len(_Spent._fields), strict=True))
 
 
 def _row(name: str, calls: Cell | _Calls, spent: _Spent | None) -> GroupRow:

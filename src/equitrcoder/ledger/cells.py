@@ -106,6 +106,16 @@ class Cell:
             raise AttributeError(name) from None
 
     @property
+    def success(self) -> int:  # by name, as what follows, because a table asks each of its lines
+        """How many calls succeeded."""
+        return self.sums[0]
+
+    @property
+    def duration_us(self) -> int:
+        """The sum of the known durations."""
+        return self.sums[_DURATION]
+
+    @property
     def calls(self) -> int:
         """How many closed calls it counts."""
         return sum(self.sums[: len(CLOSED)])

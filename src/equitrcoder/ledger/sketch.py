@@ -110,4 +110,9 @@ def percentiles(data: bytes, shares: Iterable[float]) -> list[float | None]:
     seen = list(accumulate(_counts(size).unpack_from(data, 2 * size)))
     ranks = (max(math.ceil(share * seen[-1]), 1) for share in shares)
     places = (2 * bisect_left(seen, rank) for rank in ranks)
-    return [round(middle(int.from_bytes(data[place : place + 2], "little")), 6) for place in places]
+    return [_shown(int.from_bytes(data[place : place + 2], "little")) for place in places]
+
+
+@lru_cache(maxsize=4096)
+def _shown(number: int) -> float:
+    return round(middle(number), 6)

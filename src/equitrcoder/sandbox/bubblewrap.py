@@ -75,7 +75,11 @@ class BubblewrapSandbox:
             arguments = view.arguments()
             if self._pool is not None and (keeper := await self._keeper(self._pool, arguments)) is not None:
                 result = await keeper.run(
-                    bash_line(command), self._encoded_env, timeout_s=timeout_s, output_limit_bytes=output_limit_bytes
+                    bash_line(command),
+                    self._encoded_env,
+                    timeout_s=timeout_s,
+                    output_limit_bytes=output_limit_bytes,
+                    alone=self._running == 1,
                 )
                 self._pool.done_with(keeper)
                 if result is not None:
@@ -121,6 +125,7 @@ class BubblewrapSandbox:
                 companions=status.processes,
                 limits=self._limits,
                 started=started,
+                session=False,
             )
         finally:
             os.close(words)

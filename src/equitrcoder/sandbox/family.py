@@ -92,7 +92,7 @@ class Family:
     def _is_ours(self, pid: int) -> bool:
         session = _session_of(pid)
         if pid in self._known or session in self._sessions or self._has_mark(pid):
-            self._sessions.update((pid, session))
+            self._sessions |= {pid, session} - {os.getsid(0)}  # ours is that of other children too
             return True
         return False
 

@@ -8,9 +8,10 @@ process id namespace. That makes it safe from its own commands and them bounded 
 - every process that loses its parent becomes its child, whatever session, group or environment it has;
 - one `kill(-1)` of it ends every other process at once: the kernel lets no fork through that has not seen the signal.
 
-What it is told and what it answers are messages on a socket that no command has. In: (words, environment) with the
-descriptor for the output, or END. Out: READY when all is clean (the first time with the way out, where there is one);
-when a command has ended its errno (it could not start), wait status, and the limit that ended it.
+What it is told and what it answers are messages on a socket that no command has. In: (words, environment, or None for
+that of the command before) with the descriptor for the output, or END. Out: READY when all is clean (the first time
+with the way out, where there is one); when a command has ended its errno (it could not start), wait status, and the
+limit that ended it.
 
 It leaves, and with it all inside, when the other side closes the socket, and when something is amiss: what a command
 left in shared memory, a priority or a set of processors that is not the one it began with.
@@ -57,6 +58,7 @@ def main(descriptor: int, most_processes: int, most_memory_bytes: int, port: int
     control = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     before = _own_state()
+    environment: dict[bytes, bytes] = {}
     way_out = _way_out(port) if port else None
     while _own_state() == before and not _left_behind():
         if way_out is None:
@@ -71,7 +73,8 @@ def main(descriptor: int, most_processes: int, most_memory_bytes: int, port: int
             message, passed, _, _ = control.recvmsg(_MESSAGE_BYTES, 64, _CLOSE_ON_EXEC)
         if not message:
             return
-        words, environment = marshal.loads(message)
+        words, changed = marshal.loads(message)
+        environment = environment if changed is None else changed
         answer = _run(
             control,
             words,

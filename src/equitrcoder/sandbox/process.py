@@ -32,6 +32,7 @@ async def run_process(
     companions: Callable[[], Iterable[int]] = tuple,
     limits: Limits | None = None,
     started: Callable[[int], None] | None = None,
+    session: bool = True,
 ) -> CommandResult:
     """Run one program as the leader of its own session and keep head and tail of its output.
 
@@ -49,6 +50,7 @@ async def run_process(
         companions: Asked when the program has ended: process ids that belong to it and do not show it.
         limits: What it may use; None: nobody looks.
         started: Told the process id as soon as there is one.
+        session: Whether it leads a session of its own; else only a group, because it makes a session itself.
 
     Raises:
         OSError: It could not be started.
@@ -58,7 +60,15 @@ async def run_process(
     began = time.perf_counter()
     read_end, write_end = os.pipe()
     try:
-        child = _spawn(argv, cwd=cwd, env=family.environment(env), output=write_end, pass_fds=pass_fds, stdin=stdin)
+        child = _spawn(
+            argv,
+            cwd=cwd,
+            env=family.environment(env),
+            output=write_end,
+            pass_fds=pass_fds,
+            stdin=stdin,
+            session=session,
+        )
     except BaseException:
         os.close(read_end)
         family.abandon()
@@ -99,6 +109,7 @@ def _spawn(
     output: int,
     pass_fds: Sequence[int],
     stdin: int,
+    session: bool,
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         list(argv),
@@ -107,7 +118,8 @@ def _spawn(
         stderr=output,
         cwd=cwd,
         env=env,
-        start_new_session=True,
+        start_new_session=session,
+        process_group=None if session else 0,
         pass_fds=tuple(pass_fds),
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 # name: (x86_64, aarch64)
 _REFUSED: dict[str, tuple[int, int]] = {
@@ -74,6 +75,7 @@ _ALLOW, _EPERM, _ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
 _Step = tuple[int, int, int, int]
 
 
+@cache
 def seccomp_program(machine: str) -> bytes | None:
     """The filter as the kernel takes it; None for a machine whose numbers are not known here.
 

@@ -24,6 +24,7 @@ from tests.redaction_keys import FORMATS, make_key
 
 REDACTOR = Redactor()
 KEYS_PER_FORMAT = 12
+DOCS = Path(__file__).parents[2] / "docs"
 
 CONTEXTS = {
     "bare": "{}",
@@ -126,14 +127,26 @@ def test_the_mark_names_the_rule() -> None:
     assert REDACTOR.json({"a": [key, key]})[1] == {"github-token": 2}
 
 
-def test_the_table_has_a_public_page_for_each_line() -> None:
+def test_each_line_says_how_it_was_checked_and_where() -> None:
     assert len(FORMATS) >= 150
+    assert len({format_.written for format_ in FORMATS}) == len(FORMATS)
     for format_ in FORMATS:
         assert re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", format_.name)
+        assert format_.checked in {"page", "scanner", "unknown"}, format_.written
         assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}/\S*", format_.source), format_.source
     prefixes = " ".join(format_.written for format_ in FORMATS)
     for known in ("sk-ant-", "sk-proj-", "AIza", "AQ.", "gsk_", "tgp_", "fw_", "pplx-", "hf_", "r8_", "esecret_"):
         assert known in prefixes
+
+
+def test_the_docs_say_how_many_lines_were_checked_and_how() -> None:
+    lines = Counter(format_.checked for format_ in FORMATS)
+    said = (
+        f"{len({format_.name for format_ in FORMATS})} rules in {len(FORMATS)} lines: {lines['page']} confirmed by the "
+        f"vendor's own page or source, {lines['scanner']} by the table of an independent public scanner, "
+        f"{lines['unknown']} by neither (their beginning is unmistakable)"
+    )
+    assert said in " ".join((DOCS / "ledger.md").read_text(encoding="utf-8").split())
 
 
 def test_a_format_costs_no_more_than_its_longest_key() -> None:

@@ -78,13 +78,15 @@ class Format:
     Attributes:
         name: Of the rule; several lines can share it.
         written: The format as the table has it.
+        checked: How it was confirmed: page, scanner or unknown; the table's head says what that means.
         source: The page that says so.
         pieces: What it consists of.
     """
 
-    def __init__(self, name: str, written: str, source: str) -> None:
+    def __init__(self, name: str, written: str, checked: str, source: str) -> None:
         self.name = name
         self.written = written
+        self.checked = checked
         self.source = source
         bare = written.removeprefix("^").removesuffix("$")
         self.pieces = tuple(_pieces(bare))

@@ -35,7 +35,7 @@ _HEADER_OPEN = re.compile(
 )
 _URL_OPEN = re.compile(rb"://(?P<value>[^\s/@\"'<>\\]*)\Z")
 _RUN = re.compile(rb"[A-Za-z0-9_~.:-]{8,}\Z")
-_DIGIT = re.compile(rb"[0-9]")
+_MIXED = re.compile(rb"[0-9]|[a-z][A-Z]")
 _ENDS_KEY = tuple(b" \t\r\n\"'`<>")
 _PEM_OPENS = b"-----BEGIN "
 _PEM_CLOSES = re.compile(rb"-----END [A-Z0-9 ]{0,64}-----")
@@ -45,8 +45,9 @@ class StreamRedactor:
     """Takes secrets out of a text that comes in pieces.
 
     Everything that `feed` and `flush` gave back, put together, is what `Redactor.text` makes of the whole text, but for
-    secrets longer than MOST_HELD_BYTES, and of keys that may begin with anything (Azure, Mailchimp, Telegram,
-    Terraform) the first letters, seven at most, may have been given before it was seen that they are keys.
+    secrets longer than MOST_HELD_BYTES, and of keys that may begin with anything (Azure, Mailchimp, MaxMind, Telegram,
+    Terraform) the first letters may have been given before it was seen that they are keys: seven, and more only while
+    there is neither a digit nor a capital after a small letter.
 
     Example:
         >>> from equitrcoder.ledger.redaction import Redactor
@@ -126,7 +127,7 @@ class StreamRedactor:
             places = [
                 max(0, place - before) for literal, before in _literals().items() if (place := word.find(literal)) >= 0
             ]
-        if (run := _RUN.search(word)) is not None and _DIGIT.search(run[0]):
+        if (run := _RUN.search(word)) is not None and _MIXED.search(run[0]):
             places.append(run.start())
         return start + min(places) if places else len(raw)
 

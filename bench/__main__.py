@@ -7,6 +7,7 @@ import sys
 
 MODULES = (
     "bench.turns",
+    "bench.sandbox",
     "bench.wires",
     "bench.requests",
     "bench.recording",

@@ -256,11 +256,8 @@ def test_eight_processes_are_counted_once_each(tmp_path: Path) -> None:
         "    for _ in range(4):\n"
         "        run = start(ledger)\n"
         "        for step in range(1, 11): one_call(run, step=step)\n"
-        "        Reader(Path(sys.argv[1])).stats()\n"
+        "        reader = Reader(Path(sys.argv[1])); reader.stats(); reader.close()\n"
         "        run.finish(status='completed')\n"
-    )
-    script = script.replace(
-        "Reader(Path(sys.argv[1])).stats()", "reader = Reader(Path(sys.argv[1])); reader.stats(); reader.close()"
     )
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     workers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=environ) for _ in range(8)]
@@ -482,25 +479,33 @@ def test_a_kill_while_deleting_is_finished_by_the_next(
     assert len([line for line in (state / "runs.jsonl").read_bytes().splitlines() if b'"deleted"' in line]) == 1
 
 
-def test_a_tombstone_cannot_remove_anything_but_a_journal(three: tuple[Path, list[str]]) -> None:
+@pytest.mark.parametrize(
+    "journal",
+    [
+        *("../victim.jsonl", "journals/../../victim.jsonl", "journals/2026/../../../victim.jsonl", "{outside}"),
+        *("runs.jsonl", "mine.jsonl", "journals/mine.jsonl"),
+    ],
+)
+def test_a_tombstone_cannot_remove_anything_but_a_journal(three: tuple[Path, list[str]], journal: str) -> None:
     state, ids = three
-    victim = state.parent / "victim.jsonl"
-    victim.write_text("mine")
-    for journal in ("../victim.jsonl", "journals/../../victim.jsonl", "runs.jsonl"):
-        line = {
-            "v": 1,
-            "at": "x",
-            "type": "deleted",
-            "run_id": ids[0],
-            "journal": journal,
-            "statistics": "odd",
-            "actors": 7,
-        }
-        with (state / "runs.jsonl").open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
+    outside = state.parent / "victim.jsonl"
+    others = [outside, state / "mine.jsonl", state / "journals" / "mine.jsonl"]
+    for other in others:
+        other.write_text("mine")
+    line = {
+        "v": 1,
+        "at": "x",
+        "type": "deleted",
+        "run_id": ids[0],
+        "journal": journal.format(outside=outside),
+        "statistics": "odd",
+        "actors": 7,
+    }
+    with (state / "runs.jsonl").open("ab") as file:
+        file.write(json.dumps(line).encode() + b"\n")
     with Reader(state) as reader:
-        reader.stats()
-    assert victim.read_text() == "mine"
+        assert ids[0] not in [run.run_id for run in reader.runs()]
+    assert [other.read_text() for other in others] == ["mine"] * 3 and (state / "runs.jsonl").exists()
     assert (state / "runs.jsonl").exists()
 
 

@@ -102,12 +102,31 @@ SAMPLES = {
     "databricks-token": ["dapi"],
     "doppler-token": ["dp.pt."],
     "twilio-key": ["SK"],
+    "vercel-token": ["vcp_", "vck_"],
+    "buildkite-token": ["bkua_"],
+    "docker-token": ["dckr_pat_"],
+    "posthog-key": ["phx_", "pha_"],
+    "xai-key": ["xai-"],
+    "neon-key": ["napi_"],
+    "nvidia-key": ["nvapi-"],
+    "pinecone-key": ["pcsk_"],
+    "honeycomb-key": ["hcaik_", "hcxik_"],
+    "cerebras-key": ["csk-"],
+    "sonarqube-token": ["sqp_", "squ_", "sqa_"],
+    "netlify-token": ["nfp_"],
+    "devin-key": ["cog_"],
+    "tavily-key": ["tvly-"],
+    "tencent-secret-id": ["AKID"],
+    "supabase-key": ["sb_secret_"],
 }
 """What keys of a rule begin with, written down apart from the table."""
 LENGTHS = {"aws-access-key": 16, "google-api-key": 35, "alibaba-access-key": 20, "huggingface-token": 34}
 LENGTHS |= {"replicate-token": 37, "groq-key": 52, "npm-token": 36, "nuget-key": 43, "anthropic-key": 95}
 LENGTHS |= {"twilio-key": 32, "databricks-token": 32, "crates-token": 32, "mailgun-key": 32, "shopify-token": 32}
 LENGTHS |= {"digitalocean-token": 64, "pypi-token": 120, "fireworks-key": 24, "gitlab-token": 20, "github-token": 36}
+LENGTHS |= {"vercel-token": 56, "buildkite-token": 53, "docker-token": 27, "posthog-key": 43, "xai-key": 80}
+LENGTHS |= {"neon-key": 64, "nvidia-key": 64, "pinecone-key": 69, "honeycomb-key": 58, "sonarqube-token": 40}
+LENGTHS |= {"netlify-token": 40, "devin-key": 52, "tavily-key": 32, "tencent-secret-id": 32, "supabase-key": 31}
 HEXADECIMAL = {"twilio-key", "databricks-token", "mailgun-key", "shopify-token", "digitalocean-token", "rubygems-key"}
 
 

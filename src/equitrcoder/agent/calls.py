@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .events import RunEvents
     from .result import RunResult
 
+_NUMBER = re.compile(r"\d+")
 CHANGED_SHOWN_CHARACTERS = 2_000
 """Longer arguments of a changed call stand in the record only."""
 PARALLEL_CALLS = 32
@@ -144,13 +146,9 @@ class CallRunner:
         self, call: RecordedCall, wire_id: str, result: ToolResult, *, duration_ms: float | None, approval: Approval
     ) -> ResultForModel:
         """Close a call and say what the model is told; the ledger holds the same text, also a warning about a loop."""
-        self.guard.settled(denied=result.outcome == "denied")
-        if result.outcome != "success":
-            times = self.guard.failed(call.call.name, call.call.arguments)
-            if times >= LoopGuard.WARN_AT:
-                result.text += (
-                    f"\n[This same call has failed {times} times in a row. Change something, or end and say why.]"
-                )
+        repeated = self.guard.settled(call.call.name, call.call.arguments, result.outcome)
+        if repeated:
+            result.text += f"\n[{repeated} Change something, or end and say why.]"
         self._close(call, result, duration_ms=duration_ms, approval=approval)
         return ResultForModel(
             wire_id=wire_id, name=call.call.name, text=result.text, is_error=result.outcome != "success"
@@ -234,41 +232,82 @@ def _error_of(result: ToolResult) -> dict[str, JSON] | None:
 
 
 class LoopGuard:
-    """Notices a model that makes the same failing call in answer after answer."""
+    """Notices a model that makes the same failing call in answer after answer, or nearly the same one.
+
+    Calls that differ in nothing but numbers are alike. They may stand in answers that are apart (A, B, A, B, …): their
+    count begins anew when a call works that has not worked before, because then the run is getting somewhere.
+    """
 
     WARN_AT = 3
     STOP_AT = 5
+    STOP_ALIKE_AT = 10
     STOP_DENIED_AT = 8
     """Answers in a row of which every call was denied."""
 
     def __init__(self) -> None:
-        self._before: dict[str, int] = {}
-        self._now: dict[str, int] = {}
+        self._before: dict[int, int] = {}
+        self._now: dict[int, int] = {}
+        self._alike: dict[int, int] = {}
+        self._alike_now: set[int] = set()
+        self._worked: set[int] = set()
+        self._progress = False
         self._denied = 0
         self._all_denied = False
 
     def next_answer(self) -> None:
         """Begin with the calls of another answer."""
-        self._before, self._now = self._now, {}
+        if self._progress:
+            self._alike.clear()
+        for key in self._alike_now:
+            self._alike[key] = self._alike.get(key, 0) + 1
+        self._before, self._now, self._alike_now, self._progress = self._now, {}, set(), False
         self._denied = self._denied + 1 if self._all_denied else 0
         self._all_denied = True
 
-    def settled(self, *, denied: bool) -> None:
-        """Note how a call of this answer ended."""
-        self._all_denied = self._all_denied and denied
+    def settled(self, name: str, arguments: JSON, outcome: Outcome) -> str:
+        """Note how a call of this answer ended; return what the model is to be told of its repetitions, "" if nothing.
+
+        Example:
+            >>> guard = LoopGuard()
+            >>> for _ in range(3):
+            ...     guard.next_answer()
+            ...     said = guard.settled("read_file", {"file_path": "gone"}, "failed")
+            >>> said
+            'This same call has failed 3 times in a row.'
+        """
+        self._all_denied = self._all_denied and outcome == "denied"
+        if outcome == "success":
+            self._note_success(name, arguments)
+            return ""
+        call = f"{name} {arguments!r}"
+        key, alike = hash(call), hash(_NUMBER.sub("0", call))
+        self._now[key] = in_a_row = self._before.get(key, 0) + 1
+        self._alike_now.add(alike)
+        apart = self._alike.get(alike, 0) + 1
+        if in_a_row >= self.WARN_AT:
+            return f"This same call has failed {in_a_row} times in a row."
+        if apart >= self.WARN_AT:
+            return f"Calls like this one have failed {apart} times, and nothing new has worked in between."
+        return ""
+
+    def _note_success(self, name: str, arguments: JSON) -> None:
+        if not self._alike and not self._alike_now:
+            return  # nothing is being repeated: the arguments, which may be large, need not be looked at
+        key = hash(f"{name} {arguments!r}")
+        self._progress = self._progress or key not in self._worked
+        self._worked.add(key)
 
     @property
     def only_denied(self) -> bool:
         """Whether nothing but denied calls came for as long as is bearable."""
         return self._all_denied and self._denied + 1 >= self.STOP_DENIED_AT
 
-    def failed(self, name: str, arguments: JSON) -> int:
-        """Count a failed call; return in how many answers in a row the same call has failed."""
-        key = f"{name} {arguments!r}"
-        self._now[key] = self._before.get(key, 0) + 1
-        return self._now[key]
-
     @property
-    def stuck(self) -> bool:
-        """Whether some call has failed as often as is bearable."""
-        return max(self._now.values(), default=0) >= self.STOP_AT
+    def stuck(self) -> str:
+        """What the model did as often as is bearable; "" while it is not."""
+        if max(self._now.values(), default=0) >= self.STOP_AT:
+            return f"The model repeated the same failing call {self.STOP_AT} times"
+        most = max((self._alike.get(key, 0) + 1 for key in self._alike_now), default=0)
+        if most >= self.STOP_ALIKE_AT and not self._progress:
+            return f"The model repeated nearly the same failing call {self.STOP_ALIKE_AT} times"
+        return ""

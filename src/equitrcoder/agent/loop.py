@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .calls import CallRunner
     from .events import RunEvents
 
+CALLS_CLAIMED = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
+"""Words of the wires for an answer that ends because tools were called."""
 CHECK_OUTPUT_BYTES = 65_536
 
 
@@ -242,7 +244,7 @@ class AgentRun:
             )
         if self._parts.runner.guard.stuck:
             raise StepLimitReached(
-                f"The model repeated the same failing call {self._parts.runner.guard.STOP_AT} times. Work is kept.",
+                f"{self._parts.runner.guard.stuck}. Work is kept.",
                 hint="look at it with: equitrcoder show last; then say the task differently",
                 code="E206",
             )
@@ -287,6 +289,10 @@ class AgentRun:
             result.error = "the answer was cut at the output limit"
         elif turn.text.lstrip().startswith(FAILED_MARK):
             result.error = "the model reported failure"
+        elif not turn.calls and (turn.finish or "").lower() in CALLS_CLAIMED:
+            result.error = f"the provider said that the model called tools ({turn.finish}), but sent no call"
+        elif not turn.calls and not turn.text and (turn.stop == "unknown" or not result.calls):
+            result.error = f"the answer was empty (finish: {turn.finish or 'none'})"
         return "failed" if result.error else "completed"
 
     async def _run_check(self, command: str) -> RunStatus:

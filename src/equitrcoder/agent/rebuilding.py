@@ -302,8 +302,9 @@ class Rebuilding:
             index=kept.index if kept is not None else place,
         )
         self._note_redactions(call.finished, f"the result of call {call.outline.get('ordinal')}")
-        if call.settled and call.finished["outcome"] != "success":
-            self.guard.failed(call.echoed.name, call.requested.get("arguments", call.requested.get("arguments_raw")))
+        if call.settled:
+            arguments = call.requested.get("arguments", call.requested.get("arguments_raw"))
+            self.guard.settled(call.echoed.name, arguments, call.finished["outcome"])
 
     def _wire_id(self, outline: Mapping[str, Any]) -> str:
         wire_id = outline.get("provider_call_id")

@@ -24,6 +24,9 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 _WORDS = {"string": "a string", "integer": "an integer", "boolean": "true or false", "array": "a list of strings"}
 _AT_LEAST_ONE = frozenset({"start_line", "end_line", "depth", "timeout_s"})
+_PATHS = frozenset({"file_path", "path", "paths"})
+_PATH_CHARACTERS = 4_096
+"""PATH_MAX of Linux: nothing longer can be there, and no word of ours should repeat megabytes of it."""
 _SHOWN_CHARACTERS = 200
 
 
@@ -104,7 +107,7 @@ def check_arguments(spec: ToolSpec, arguments: Mapping[str, JSON] | str | None) 
         if name not in properties or (value is None and name not in required):
             continue
         kept[name] = _exact(value, properties[name]["type"])
-        trouble = _trouble(kept[name], properties[name])
+        trouble = _trouble(kept[name], properties[name]) or (_too_long(kept[name]) if name in _PATHS else "")
         if trouble:
             wrong.append(f"{name!r} {trouble}")
     if wrong:
@@ -125,6 +128,11 @@ def _trouble(value: JSON, wanted: Mapping[str, Any]) -> str:
     if "minimum" in wanted and isinstance(value, int) and value < wanted["minimum"]:
         return f"must be at least {wanted['minimum']}, not {value}"
     return ""
+
+
+def _too_long(value: JSON) -> str:
+    longest = max(map(len, value if isinstance(value, list) else [value]), default=0)  # type: ignore[arg-type]
+    return f"is no path: it has {longest:,} characters" if longest > _PATH_CHARACTERS else ""
 
 
 def _is(value: JSON, kind: str) -> bool:

@@ -5,10 +5,10 @@ It puts the parts of a run together, from the settings; everything it opens, it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from equitrcoder import policy
 from equitrcoder.errors import EquitrError, ProviderError, UsageError
@@ -17,17 +17,19 @@ from equitrcoder.providers.choice import ModelChoice, choose_model
 from equitrcoder.providers.client import ModelClient
 from equitrcoder.records import new_ulid
 from equitrcoder.settings import Settings
-from equitrcoder.wires.values import Conversation, ResultForModel, ToolResults
+from equitrcoder.wires.values import Conversation, ToolResults
 
 from .accounting import Accounts
 from .approvals import Approvals, Approver
+from .beginning import Beginning, settings_of_run, tools_mark
 from .budget import Budget
-from .calls import CallRunner, LoopGuard
+from .calls import CallRunner
 from .conversation import mend, size_bytes
 from .events import EventSink, RunEvents
 from .fallbacks import choose_models, next_model
 from .loop import AgentRun, RunLimits, RunParts
 from .middleware import ModelMiddleware
+from .notices import about_model, what_was_decided
 from .prompts import system_prompt
 from .result import RunResult
 from .surroundings import Surroundings
@@ -56,22 +58,6 @@ class SessionOptions:
     middleware: Sequence[ModelMiddleware] = ()
     session_id: str | None = None
     """None: one of its own."""
-
-
-class _Beginning(NamedTuple):
-    """How a run begins."""
-
-    task: str
-    """What it is called."""
-    words: str | None
-    """What the model is told; None: the conversation holds it already."""
-    told: tuple[ResultForModel, ...]
-    """Results that were missing in the conversation, and were added to it."""
-    previous_run_id: str | None = None
-    attempt: int = 1
-    guard: LoopGuard | None = None
-    begun: Callable[[], None] | None = None
-    """Called when the run stands in the ledger."""
 
 
 class Session:
@@ -119,7 +105,9 @@ class Session:
         )
         self._first_approve = self.approve
         self._conversation = Conversation(system=self._system_prompt())
-        self._say_what_was_decided()
+        self._say(what_was_decided(settings, self.sandbox.level, interactive=self._options.interactive))
+        self._say([self._replaced] if self._replaced else [])
+        self._say(about_model(self.settings, self.choice))
 
     def _system_prompt(self) -> str:
         return system_prompt(
@@ -143,41 +131,10 @@ class Session:
     def _price_of(self, choice: ModelChoice) -> Price | None:
         return find_price(choice.provider.name, choice.model, self.settings.prices, free=choice.provider.free)
 
-    def _say_what_was_decided(self) -> None:
-        notify = self._options.on_notice
-        if notify is None:
-            return
-        for warning in self.settings.warnings:
-            notify(warning)
-        if self._replaced:
-            notify(self._replaced)
-        self._say_model()
-        if not self.settings.log_tool_calls and self.settings.origins["tool_log_file"].startswith("flag"):
-            notify("no tool log is written: --tool-log-file names it, --log-tool-calls turns it on")
-        if self.settings.approve is None and self.sandbox.level == "none" and not self._options.interactive:
-            notify("no sandbox here: writes are free, commands need approval (--approve all lets them run)")
-
-    def _say_model(self) -> None:
-        """What a person should know of the model before it is asked."""
-        notify, choice = self._options.on_notice, self.choice
-        if notify is None:
-            return
-        if choice.alias_of:
-            notify(
-                f"{choice.alias_of} is no longer offered; {choice.provider.name}/{choice.model} is used in its place"
-            )
-        if self.settings.reasoning_effort:
-            from equitrcoder.wires.effort import said_instead
-
-            effort, row = self.settings.reasoning_effort, choice.provider
-            instead = said_instead(effort, row.wire, choice.model, row.dialect)
-            if instead:
-                notify(instead)
-        if not choice.provider.takes_tools:
-            notify(
-                f"{choice.model_requested} takes no tools: it answers from what stands in the prompt, but cannot look "
-                "into the repository, change it or run commands"
-            )
+    def _say(self, notices: Iterable[str]) -> None:
+        if self._options.on_notice is not None:
+            for notice in notices:
+                self._options.on_notice(notice)
 
     async def run(self, task: str, *, check: str | None = None) -> RunResult:
         """Work on one task.
@@ -194,7 +151,7 @@ class Session:
         await self._add_mcp_tools()
         told = mend(self._conversation)
         try:
-            return await self._run(_Beginning(task=task, words=task, told=told), check)
+            return await self._run(Beginning(task=task, words=task, told=told), check)
         except EquitrError as error:
             self.redactor.clean(error)
             raise
@@ -209,7 +166,7 @@ class Session:
         """
         await self._add_mcp_tools()
         self._take_over(before)
-        beginning = _Beginning(
+        beginning = Beginning(
             task=before.task,
             words=before.words,
             told=before.told,
@@ -252,11 +209,9 @@ class Session:
         if before.settings.get("sandbox", self.sandbox.level) != self.sandbox.level:
             then = before.settings["sandbox"]
             before.notices.append(f"sandbox {self.sandbox.level}, not {then} as then: the model keeps what it was told")
-        if self._options.on_notice is not None:
-            for notice in before.notices:
-                self._options.on_notice(notice)
+        self._say(before.notices)
 
-    async def _run(self, beginning: _Beginning, check: str | None) -> RunResult:
+    async def _run(self, beginning: Beginning, check: str | None) -> RunResult:
         attempt, replaced = beginning.attempt, None
         recorder = self._begin(beginning)
         while True:
@@ -271,7 +226,7 @@ class Session:
                 beginning.task, previous_run_id=recorder.run_id, attempt=attempt, fallback_for=replaced
             )
 
-    def _begin(self, beginning: _Beginning) -> RunRecorder:
+    def _begin(self, beginning: Beginning) -> RunRecorder:
         recorder = self._start(
             beginning.task,
             previous_run_id=beginning.previous_run_id,
@@ -304,7 +259,7 @@ class Session:
         self._take_model(choice)
         if choice.provider.takes_tools != had_tools:
             self._conversation.system = self._system_prompt()
-        self._say_model()
+        self._say(about_model(self.settings, self.choice))
 
     def change_budget(self, dollars: float | None) -> None:
         """Set the most that the session may cost, what is spent already included; None: no limit.
@@ -339,15 +294,14 @@ class Session:
         choice = next_model(self._fallbacks, self.choice, error, self._conversation.messages)
         if choice is None:
             return False
-        if self._options.on_notice is not None:
-            self._options.on_notice(f"{error} Going on with {choice.model_requested}.")
+        self._say([f"{error} Going on with {choice.model_requested}."])
         self._fallbacks.remove(choice)
         await self._client.aclose()
         self._exchange_model(choice)
         return True
 
     async def _execute(
-        self, recorder: RunRecorder, beginning: _Beginning, check: str | None, *, goes_on: bool
+        self, recorder: RunRecorder, beginning: Beginning, check: str | None, *, goes_on: bool
     ) -> RunResult:
         result = RunResult(run_id=recorder.run_id, session_id=self.session_id)
         events = RunEvents(
@@ -372,7 +326,7 @@ class Session:
         fallback_for: str | None = None,
         goes_on: bool = False,
     ) -> RunRecorder:
-        choice, settings = self.choice, self.settings
+        choice = self.choice
         return self.ledger.start_run(
             provider=choice.provider.name,
             model_requested=choice.model_requested,
@@ -384,32 +338,19 @@ class Session:
             attempt=attempt,
             system=self._conversation.system,
             wire=choice.provider.wire,
-            settings={
-                "model": choice.model,
-                "approve": self.approve,
-                "sandbox": self.sandbox.level,
-                "network": settings.network,
-                "budget": settings.budget,
-                "max_turns": settings.max_turns,
-                "stream": settings.stream,
-                **({"fallback_for": fallback_for} if fallback_for else {}),
-                **({"goes_on": True} if goes_on else {}),
-                **({"check": settings.check} if settings.check else {}),
-                **({"rules": [list(rule) for rule in settings.rules]} if settings.rules else {}),
-                **({"reasoning_effort": settings.reasoning_effort} if settings.reasoning_effort else {}),
-                **({"output_limit_tokens": settings.output_limit_tokens} if settings.output_limit_tokens else {}),
-                "tools": choice.provider.takes_tools,
-                "tools_mark": self._tools_mark(),
-            },
+            settings=settings_of_run(
+                self.settings,
+                choice,
+                approve=self.approve,
+                sandbox=self.sandbox.level,
+                tools=self._tools_mark(),
+                fallback_for=fallback_for,
+                goes_on=goes_on,
+            ),
         )
 
     def _tools_mark(self) -> str:
-        """The same for the same tools, told in the same words: they are part of the prefix."""
-        from hashlib import sha256
-
-        offered = self.choice.provider.offered(self._around.toolbox.specs)
-        told = repr([(spec.name, spec.description, spec.parameters) for spec in offered])
-        return sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
+        return tools_mark(self.choice.provider.offered(self._around.toolbox.specs))
 
     def _announce(self, events: RunEvents, task: str, previous_run_id: str | None) -> None:
         events.emit(

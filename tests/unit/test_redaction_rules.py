@@ -153,6 +153,8 @@ def test_each_line_says_how_it_was_checked_and_where() -> None:
         assert re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", format_.name)
         assert format_.checked in {"page", "scanner", "unknown"}, format_.written
         assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}/\S*", format_.source), format_.source
+        if "/blob/" in format_.source:  # a file of a repository, as it was when it was read
+            assert re.search(r"/blob/(?:[0-9a-f]{40}|v[0-9.]+)/", format_.source), format_.source
     prefixes = " ".join(format_.written for format_ in FORMATS)
     for known in ("sk-ant-", "sk-proj-", "AIza", "AQ.", "gsk_", "tgp_", "fw_", "pplx-", "hf_", "r8_", "esecret_"):
         assert known in prefixes

@@ -14,7 +14,7 @@ _CONTROL = re.compile(
     "\U000e0000-\U000e007f\ud800-\udfff]"
     "|(?<![\u0600-\u06ff\u0900-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
 )
-"""Controls, what turns the direction of writing, and what takes no place; joiners but where scripts and emoji use them."""
+"""Controls, what turns the writing round, and what takes no place; joiners but where scripts and emoji use them."""
 _TELLING = ("command", "pattern", "file_path", "path", "message")
 """Arguments that say what a call is about, the most telling first."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from equitrcoder.doctor import examine
+from equitrcoder.doctor import checks_walls, examine
 from equitrcoder.doctor.checks_network import key_doubt
 from equitrcoder.providers import choose_model
+from equitrcoder.sandbox import probing
+from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 from equitrcoder.settings import Settings
 from equitrcoder.testing import Answer, ScriptedProvider
 from tests.command import KEY, World
@@ -101,7 +104,7 @@ def test_a_healthy_place(world: World) -> None:
     assert checks["openai"]["message"].startswith("OPENAI_API_KEY is accepted")
     assert checks["model"]["message"] == "a run asks openai/gpt-6.1-sol"
     names = {"settings", "trust", "sandbox", "disk", "permissions", "ledger", "git", "terminal", "model", "openai"}
-    assert set(checks) == names
+    assert set(checks) - {"file view", "network"} == names | {"landlock", "approvals"}
     assert {check["level"] for name, check in checks.items() if name != "sandbox"} == {"ok"}
 
 
@@ -235,6 +238,55 @@ def test_a_sandbox_that_is_turned_off(world: World) -> None:
     (world.repo / "equitrcoder.yaml").unlink(missing_ok=True)
     told = found(world, offline=True, EQUITRCODER_SANDBOX="off")["sandbox"]
     assert told["level"] == "warning" and "your rights" in told["message"]
+
+
+def test_the_walls_that_stand_are_told_one_by_one(world: World) -> None:
+    trouble = trouble_with_bubblewrap(world.repo, world.environ)
+    if trouble:
+        pytest.skip(f"no bubblewrap here: {trouble}")
+    told = found(world, offline=True)
+    assert told["sandbox"]["message"].startswith("bubblewrap ") and "2,000 processes" in told["sandbox"]["message"]
+    assert "nothing else of your home folder" in told["file view"]["message"]
+    assert told["network"]["message"] == "commands have none"
+    assert told["approvals"]["message"].startswith("run --approve all (default; a session in a terminal asks)")
+    assert {told[name]["level"] for name in ("sandbox", "file view", "network", "landlock", "approvals")} == {"ok"}
+    open_to_all = found(world, offline=True, EQUITRCODER_NETWORK="true")["network"]
+    assert open_to_all["level"] == "warning" and "any network" in open_to_all["message"] and open_to_all["fix"]
+    config = world.home / ".config" / "equitrcoder" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "network_hosts: [package-indexes, '*.example.org']\nreadable_paths: [/srv/data]\napprove: ask\n"
+        "rules: [{deny: run_command git push}]\ncommand_limits: {processes: 77}\n"
+    )
+    told = found(world, offline=True)
+    assert re.fullmatch(
+        r"commands reach package-indexes \(\d\d+ hosts\), \*\.example\.org, and nothing else",
+        told["network"]["message"],
+    )
+    assert "and /srv/data" in told["file view"]["message"]
+    assert "77 processes" in told["sandbox"]["message"]
+    message = told["approvals"]["message"]
+    assert message == "run --approve ask: reads run unasked, everything else needs approval; 1 rule comes first"
+
+
+def test_the_walls_that_are_missing_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "_BWRAP", ("/nowhere/bwrap",))
+    told = found(world, offline=True, blocked=True)  # no provider is set up: that is the problem
+    assert told["sandbox"]["level"] == "warning"
+    assert told["sandbox"]["message"] == "no walls around commands: no bwrap in /nowhere"
+    assert "network" not in told and "file view" not in told  # nothing stands there that could be told of
+    assert told["approvals"]["message"].startswith("run --approve edits (default")
+    assert "commands need approval" in told["approvals"]["message"]
+    free = found(world, offline=True, EQUITRCODER_APPROVE="all")["approvals"]
+    assert free["level"] == "warning" and free["message"].endswith("with your rights") and free["fix"]
+    required = found(world, offline=True, EQUITRCODER_SANDBOX="required")["sandbox"]
+    assert required["level"] == "problem" and "install bubblewrap" in required["fix"]
+
+
+@pytest.mark.parametrize(("version", "words"), [(0, "the kernel has none"), (3, "the kernel has version 3")])
+def test_landlock_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPatch, version: int, words: str) -> None:
+    monkeypatch.setattr(checks_walls, "_landlock_version", lambda: version)
+    assert checks_walls.landlock_words() == f"not used; {words}"
 
 
 def test_without_git(world: World, tmp_path: Path) -> None:

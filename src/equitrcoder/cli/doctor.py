@@ -38,8 +38,9 @@ Exit codes: 0 no problem, 3 a problem.""",
 def command(repo: Path, offline: bool, as_json: bool) -> int:
     """Look for what could keep runs from working here, and say how to mend it.
 
-    Settings, trust, model, keys, the way to each provider whose key is set, clock, sandbox, disk, permissions, ledger,
-    git and terminal, all at a time, in a few seconds.
+    Settings, trust, model, keys, the way to each provider whose key is set, clock, the walls that stand here (sandbox,
+    file view, network, Landlock, approvals, MCP servers), disk, permissions, ledger, git and terminal, all at a time,
+    in a few seconds.
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""What can be looked at without a network: settings, trust, sandbox, disk, ledger, terminal, git."""
+"""What can be looked at without a network: settings, trust, MCP servers, disk, ledger, terminal, git."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equitrcoder.doctor.checks_walls import walls
 from equitrcoder.doctor.finding import Finding
 from equitrcoder.errors import EquitrError
 from equitrcoder.settings import Settings, state_dir
@@ -55,7 +56,7 @@ def checks(repo: Path, environ: Mapping[str, str], settings: Settings) -> dict[s
         return check
 
     return {
-        "sandbox": lambda: sandbox(repo, environ, settings),
+        "walls": lambda: walls(repo, environ, settings),
         "disk": threaded(lambda: disk(state)),
         "permissions": threaded(lambda: permissions(state)),
         "ledger": threaded(lambda: ledger(state)),
@@ -88,55 +89,6 @@ def mcp(repo: Path, environ: Mapping[str, str], settings: Settings, state: Path)
             stands = "trusted, no walls" if server.trusted else "walls as for commands"
             told = "never started" if known.is_first_use else f"{len(known.tools)} tools"
             yield Finding("mcp", "ok", f"{server.name}: {told}, {stands if server.is_process else 'an address'}")
-
-
-async def sandbox(repo: Path, environ: Mapping[str, str], settings: Settings) -> list[Finding]:
-    """The walls that commands would get, and why not the strongest."""
-    from equitrcoder.sandbox import choose_sandbox
-    from equitrcoder.sandbox.probing import trouble_with_bubblewrap
-
-    if settings.sandbox == "off":
-        return [Finding("sandbox", "warning", "turned off: commands run with your rights", "sandbox: auto")]
-    trouble = await asyncio.to_thread(trouble_with_bubblewrap, repo, environ)
-    if trouble is None:
-        return [Finding("sandbox", "ok", await _walls(repo, environ, settings))]
-    fix = "install bubblewrap (apt install bubblewrap, dnf install bubblewrap)"
-    if "no bwrap in" not in trouble:
-        fix = "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile for bwrap)"
-    try:
-        walls = choose_sandbox(settings.sandbox, repo, environ=environ)
-    except EquitrError as error:
-        return [Finding("sandbox", "problem", f"required, but bubblewrap does not work here: {trouble}", error.hint)]
-    level = walls.level
-    await walls.aclose()
-    stands = "no walls around commands" if level == "none" else f"{level} in place of bubblewrap"
-    return [Finding("sandbox", "warning", f"{stands}: {trouble}", fix)]
-
-
-async def _walls(repo: Path, environ: Mapping[str, str], settings: Settings) -> str:
-    """What stands around commands here, as far as it can differ."""
-    from equitrcoder.sandbox.bubblewrap import BubblewrapSandbox
-    from equitrcoder.sandbox.limits import Limits
-    from equitrcoder.sandbox.seccomp import seccomp_program
-
-    walls = BubblewrapSandbox(repo, environ=environ, network_hosts=settings.network_hosts)
-    try:
-        warm = await walls.warm_up()
-    finally:
-        await walls.aclose()
-    network = "any network" if settings.network else "no network"
-    if settings.network_hosts and not settings.network:
-        network = f"network to {', '.join(settings.network_hosts)}"
-    limits = Limits(settings.command_limits)
-    parts = [
-        "with a filter of system calls"
-        if seccomp_program(os.uname().machine)
-        else "no filter for this machine's calls",
-        "stays between commands" if warm else "started anew for each command",
-        network,
-        f"{limits.processes:,} processes, {limits.memory_mb:,} MB",
-    ]
-    return f"bubblewrap: {', '.join(parts)}"
 
 
 def disk(state: Path) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def test_every_error_type_stands() -> None:
         named |= set(re.findall(r"error_type=\"([a-z_]+)\"", text))
     section = DOC.partition("## Errors")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`([a-z_]+)`", section)) - {"edit_file"}
-    assert documented == named | {"exit_status"}
+    assert documented == named | {"exit_status", "ended_by_sandbox"}
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from equitrcoder.sandbox import choose_sandbox
-from equitrcoder.tools import Toolbox, ToolResult, Workspace
+from equitrcoder.tools import Toolbox, ToolResult, Workspace, descent
+
+
+@pytest.fixture(autouse=True, params=["openat2", "step by step"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every attack is made on the kernel's way of opening beneath a folder, and on our own."""
+    if request.param == "step by step":
+        monkeypatch.setattr(descent, "open_beneath", lambda: None)
+    elif descent.open_beneath() is None:
+        pytest.skip("no openat2 in this kernel")
+    return str(request.param)
 
 
 @pytest.fixture
@@ -200,6 +210,7 @@ async def test_a_folder_that_becomes_a_link_in_the_middle_of_a_walk(
             raise
 
     monkeypatch.setattr(os, "readlink", look_and_swap)
+    monkeypatch.setattr(descent, "open_beneath", lambda: None)  # with it there is no such moment
     for name, arguments in [
         ("read_file", {}),
         ("write_file", {"content": "attack"}),

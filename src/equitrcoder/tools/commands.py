@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from equitrcoder.records import JSON
@@ -14,12 +15,37 @@ async def run_command(box: Box, command: str, timeout_s: int | None) -> ToolResu
     """See `catalog.run_command`."""
     seconds = box.limits.command_timeout_s if timeout_s is None else min(timeout_s, box.limits.command_timeout_max_s)
     result = await box.sandbox.run(command, timeout_s=seconds, output_limit_bytes=box.limits.output_bytes)
-    return command_result(result, seconds)
+    return command_result(result, seconds, walls=box.sandbox.level != "none")
 
 
-def command_result(result: CommandResult, timeout_s: float) -> ToolResult:
+_READ_ONLY = (
+    "[Commands cannot change .git/config, .git/hooks and .git/modules: they are read-only in the sandbox, since git "
+    "would run what they say as the user. Settings for one command: git -c name=value. Remotes, hooks and lasting "
+    "settings are for the user to make.]"
+)
+_REFUSED = re.compile(
+    rb"(config file \S*\.git/\S*|\.git/(?:config|hooks|modules)\S*)[^\n]{0,300}"
+    rb"(?:Read-only file system|Device or resource busy)"
+)
+
+
+def with_reason(output: bytes, text: str) -> str:
+    """The output, and why when something in it says that git's settings or hooks could not be changed.
+
+    Example:
+        >>> with_reason(b"error: could not write config file .git/config: Device or resource busy", "x")[:32]
+        'x\\n[Commands cannot change .git/c'
+        >>> with_reason(b"all is well", "all is well")
+        'all is well'
+    """
+    return f"{text.rstrip()}\n{_READ_ONLY}" if _REFUSED.search(output) else text
+
+
+def command_result(result: CommandResult, timeout_s: float, *, walls: bool = False) -> ToolResult:
     """The result of a command for the model: what it printed, and in front of it how it ended unless that was well."""
     output = result.output.decode("utf-8", "replace")
+    if walls:
+        output = with_reason(result.output, output)
     metadata: dict[str, JSON] = {"exit_code": result.exit_code, "output_bytes": result.output_bytes}
     if result.truncated:
         metadata["truncated"] = True

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from equitrcoder.tools.text import plural
+import heapq
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from equitrcoder.tools.text import plural, readable
 from equitrcoder.tools.values import ToolFailure
 
+Span: TypeAlias = tuple[int, int]
+
 _PLACES_SHOWN = 20
-_LINES_COMPARED = 20_000
+_LINES_SHOWN = 30
+_LINE_CHARACTERS = 300  # of a line that is shown or compared
+_LINES_COMPARED = 300
 _LINES_OF_OLD = 200
 
 
 def replace_text(path: str, text: str, old: str, new: str, *, replace_all: bool) -> tuple[str, int]:
     """Replace `old` by `new` in `text`.
 
-    `old` must be there exactly, and once unless `replace_all`. In a file whose lines end in CR LF, line feeds in `old`
-    and `new` stand for those.
+    `old` must be there exactly, and once unless `replace_all`; line feeds in it stand for CR LF too. What is put in
+    gets the line ends of the place where it goes.
 
     Returns:
         The new text, and how many places were replaced.
@@ -30,37 +39,78 @@ def replace_text(path: str, text: str, old: str, new: str, *, replace_all: bool)
         raise ToolFailure(
             "no_change", "old_text is empty: give the text to replace, or use write_file for a whole file."
         )
-    crlf = _ends_in_crlf(text)
-    if crlf and "\r" not in new:
-        new = new.replace("\n", "\r\n")
-    if crlf and old not in text:
-        old = old.replace("\r\n", "\n").replace("\n", "\r\n")
     if old == new:
         raise ToolFailure("no_change", "old_text and new_text are the same: nothing was changed.")
-    count = text.count(old)
-    if not count:
+    exact = old in text
+    spans = _exact_spans(text, old) if exact else _spans_with_any_line_ends(text, old)
+    if not spans:
         raise ToolFailure("text_not_found", _not_found(path, text, old))
-    if count > 1 and not replace_all:
-        raise ToolFailure("not_unique", _not_unique(path, text, old, count), metadata={"matches": count})
-    return text.replace(old, new), count
+    if len(spans) > 1 and not replace_all:
+        raise ToolFailure("not_unique", _not_unique(path, text, spans), metadata={"matches": len(spans)})
+    if not (exact and "\r" in new):  # else the model means them as they are
+        plain = new.replace("\r\n", "\n")
+        put = [plain.replace("\n", "\r\n") if _ends_in_crlf(text, *span) else plain for span in spans]
+    else:
+        put = [new] * len(spans)
+    changed_text = _joined(text, spans, put)
+    if changed_text == text:
+        raise ToolFailure("no_change", "old_text and new_text differ only in line ends, which are kept.")
+    return changed_text, len(spans)
 
 
-def _ends_in_crlf(text: str) -> bool:
-    """Whether most lines end in CR LF."""
-    return text.count("\r\n") * 2 > text.count("\n")
+def _joined(text: str, spans: Sequence[Span], put: Sequence[str]) -> str:
+    pieces: list[str] = []
+    place = 0
+    for (start, stop), new in zip(spans, put, strict=True):
+        pieces += (text[place:start], new)
+        place = stop
+    return "".join([*pieces, text[place:]])
 
 
-def _not_unique(path: str, text: str, old: str, count: int) -> str:
+def _exact_spans(text: str, old: str) -> list[Span]:
+    spans: list[Span] = []
+    place = text.find(old)
+    while place >= 0:
+        spans.append((place, place + len(old)))
+        place = text.find(old, place + len(old))
+    return spans
+
+
+def _spans_with_any_line_ends(text: str, old: str) -> list[Span]:
+    """Where `old` is when CR LF and LF count as the same."""
+    if "\r\n" not in text and "\r\n" not in old:
+        return []
+    ends: list[int] = []  # of each CR LF: where its LF stands once all CR before it are gone
+    place = text.find("\r\n")
+    while place >= 0:
+        ends.append(place - len(ends))
+        place = text.find("\r\n", place + 2)
+    spans = _exact_spans(text.replace("\r\n", "\n"), old.replace("\r\n", "\n"))
+    return [(start + bisect_left(ends, start), stop + bisect_left(ends, stop)) for start, stop in spans]
+
+
+def _ends_in_crlf(text: str, start: int, stop: int) -> bool:
+    """Whether lines end in CR LF here: in the stretch itself, else at the end of its last line, else before it."""
+    stretch = text[start:stop]
+    lines = stretch.count("\n")
+    if lines:
+        return stretch.count("\r\n") * 2 > lines
+    end = text.find("\n", stop)
+    if end < 0:
+        end = text.rfind("\n", 0, start)
+    return end > 0 and text[end - 1] == "\r"
+
+
+def _not_unique(path: str, text: str, spans: Sequence[Span]) -> str:
     lines: list[int] = []
     place, line = 0, 1
-    while len(lines) < _PLACES_SHOWN and (found := text.find(old, place)) >= 0:
-        line += text.count("\n", place, found)
+    for start, _ in spans[:_PLACES_SHOWN]:
+        line += text.count("\n", place, start)
         lines.append(line)
-        line += text.count("\n", found, found + len(old))
-        place = found + len(old)
-    shown = ", ".join(map(str, lines)) + (", …" if count > len(lines) else "")
+        place = start
+    shown_lines = ", ".join(map(str, lines)) + (", …" if len(spans) > len(lines) else "")
     return (
-        f"old_text is {count} times in {path}, at lines {shown}. Nothing was changed. "
+        f"old_text is {len(spans):,} times in {path}, at lines {shown_lines}. Nothing was changed. "
         "Give more of the lines around it, or set replace_all."
     )
 
@@ -76,21 +126,26 @@ def _not_found(path: str, text: str, old: str) -> str:
 
 
 def nearest_place(text: str, old: str) -> tuple[int, str, bool] | None:
-    """The lines most like `old`: their first line's number, their text, and whether only spacing differs.
+    """The lines most like `old`: their first line's number, their text (bounded), and whether only spacing differs.
 
-    None when nothing is like it, and for files or texts too long to compare.
+    None when nothing is like it. The time it takes grows with the size of the file, not faster.
     """
     lines = text.split("\n")
-    wanted = old.strip("\r\n").split("\n")
-    if len(lines) > _LINES_COMPARED or len(wanted) > _LINES_OF_OLD:
-        return None
+    wanted = old.strip("\r\n").split("\n")[:_LINES_OF_OLD]
     bare = [" ".join(line.split()) for line in lines]
     target = [" ".join(line.split()) for line in wanted]
     start = _best_start(bare, target)
     if start is None:
         return None
     stop = start + len(wanted)
-    return start + 1, "\n".join(line.rstrip("\r") for line in lines[start:stop]), bare[start:stop] == target
+    shown_lines = [_bounded(line.rstrip("\r")) for line in lines[start : min(stop, start + _LINES_SHOWN)]]
+    if stop - start > _LINES_SHOWN:
+        shown_lines.append(f"[... {stop - start - _LINES_SHOWN} more lines ...]")
+    return start + 1, "\n".join(shown_lines), bare[start:stop] == target
+
+
+def _bounded(line: str) -> str:
+    return readable(line if len(line) <= _LINE_CHARACTERS else line[:_LINE_CHARACTERS] + "…")
 
 
 def _best_start(bare: list[str], target: list[str]) -> int | None:
@@ -109,11 +164,20 @@ def _best_start(bare: list[str], target: list[str]) -> int | None:
     import difflib
 
     anchor = max(range(len(target)), key=lambda index: len(target[index]))
-    close = difflib.get_close_matches(target[anchor][:500], [line[:500] for line in where], n=1, cutoff=0.6)
-    if not close:
-        return None
-    index = next(index for index, line in enumerate(bare) if line[:500] == close[0])
-    return max(0, index - anchor)
+    wanted = target[anchor][:_LINE_CHARACTERS]
+    lines = {line[:_LINE_CHARACTERS]: found[0] for line, found in reversed(where.items())}
+    close = difflib.get_close_matches(wanted, _likely(wanted, list(lines)), n=1, cutoff=0.6)
+    return max(0, lines[close[0]] - anchor) if close else None
+
+
+def _likely(wanted: str, lines: list[str]) -> list[str]:
+    """The few lines that are worth a closer look: those that share most words and pieces of words."""
+    if len(lines) <= _LINES_COMPARED:
+        return lines
+    step = max(1, len(wanted) // 16)
+    pieces = {wanted[place : place + 4] for place in range(0, len(wanted), step)}
+    scored = [(sum(piece in line for piece in pieces), index) for index, line in enumerate(lines)]
+    return [lines[index] for _, index in heapq.nlargest(_LINES_COMPARED, scored)]
 
 
 def line_changes(old: str, new: str) -> tuple[int, int]:

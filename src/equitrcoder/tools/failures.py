@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from equitrcoder.errors import SandboxError
-from equitrcoder.tools.text import printable
+from equitrcoder.tools.text import printable, shown
 from equitrcoder.tools.values import Box, ToolFailure, ToolResult
 
 _NAMES_COMPARED = 2000
@@ -21,6 +21,7 @@ _BY_NUMBER = {
     errno.EDQUOT: ("disk_full", "could not be written: the quota is used up"),
     errno.EROFS: ("permission_denied", "could not be written: the file system is read-only"),
     errno.ENAMETOOLONG: ("invalid_path", "has a name that is too long"),
+    errno.EMFILE: ("busy", "could not be opened: too many files are open"),
     errno.EILSEQ: ("invalid_path", "has a name that this file system does not take"),
     errno.ELOOP: ("too_many_links", "leads through too many links"),
     errno.ENOTEMPTY: ("not_empty", "is a folder that is not empty"),
@@ -52,7 +53,7 @@ def failure_result(error: Exception, subject: str) -> ToolResult:
     )
 
 
-def near(box: Box, path: str) -> str:
+def near(box: Box, path: str, levels: int = 8) -> str:
     """The names most like one that is not there, as a sentence to append; "" when nothing is like it."""
     import difflib
     import os
@@ -66,7 +67,8 @@ def near(box: Box, path: str) -> str:
             finally:
                 os.close(descriptor)
     except FileNotFoundError:
-        return f" Nor does its folder {folder}.{near(box, folder)}" if folder else ""
+        more = near(box, folder, levels - 1) if levels else ""
+        return f" Nor does its folder {shown(folder)}.{more}" if folder else ""
     except (OSError, ToolFailure):
         return ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -87,7 +89,7 @@ def failed(error_type: str, message: str, detail: ToolFailure | None = None) -> 
 
 def _system_failure(error: OSError, subject: str) -> ToolResult:
     known = _BY_NUMBER.get(error.errno or 0)
-    name = subject or error.filename or "it"
+    name = shown(subject or str(error.filename or "it"))
     if known is None:
         return failed("os_error", f"{name}: {error.strerror or error}.")
     return failed(known[0], f"{name} {known[1]}.")

@@ -6,6 +6,7 @@ pathspec is loaded only when there is such a file or a glob.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 
 _IGNORE_BYTES_MAX = 1 << 20
@@ -66,11 +67,13 @@ def glob_filter(glob: str | None) -> Callable[[str], bool]:
 def read_ignore_file(folder: int, name: str = ".gitignore") -> bytes | None:
     """The text of an ignore file in an open folder; None when there is none, or it is no ordinary small file."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=folder
+        )
     except OSError:
         return None
     try:
-        return os.read(descriptor, _IGNORE_BYTES_MAX)
+        return os.read(descriptor, _IGNORE_BYTES_MAX) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     except OSError:  # a folder, or a pipe
         return None
     finally:

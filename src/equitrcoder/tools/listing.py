@@ -9,7 +9,7 @@ import os
 from equitrcoder.tools.ignoring import Ignored
 from equitrcoder.tools.text import printable
 from equitrcoder.tools.values import Box, ToolResult
-from equitrcoder.tools.walking import Entry, entries, walk
+from equitrcoder.tools.walking import DEPTH_MAX, Entry, entries, walk
 
 _COUNTED_MAX = 100_000  # entries of a tree that are counted beyond those shown
 
@@ -48,6 +48,13 @@ def _line(entry: Entry) -> str:
     return name if entry.kind == "file" else f"{name} (no file: pipe, socket or device)"
 
 
+def _left_out(entry: Entry, level: int) -> str:
+    """Why a folder is not entered, though the depth that was asked for would allow it."""
+    if entry.ignored:
+        return " (ignored by git)"
+    return f" (not entered: {DEPTH_MAX} folders deep)" if entry.kind == "folder" and level == DEPTH_MAX else ""
+
+
 async def directory_tree(box: Box, path: str, depth: int) -> ToolResult:
     """See `catalog.directory_tree`."""
     return await asyncio.to_thread(_tree, box, path, depth)
@@ -58,7 +65,7 @@ def _tree(box: Box, path: str, depth: int) -> ToolResult:
         name = printable(place.path) or "."
         found = walk(box, place, depth_max=depth)
         lines = [
-            "  " * level + _line(entry) + (" (ignored by git)" if entry.ignored else "")
+            "  " * level + _line(entry) + _left_out(entry, level)
             for entry, level in itertools.islice(found, box.limits.entries)
         ]
         more = sum(1 for _ in itertools.islice(found, _COUNTED_MAX))

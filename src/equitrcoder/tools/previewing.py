@@ -56,7 +56,7 @@ def _present(box: Box, path: str) -> tuple[str, str]:
     """What is there now, and its name in the diff."""
     try:
         with box.workspace.at(path) as place:
-            box.workspace.refuse_protected(place.path)
+            box.workspace.refuse_protected(place.path, through_git=place.through_git)
             there = place.status is not None
     except FileNotFoundError:
         there = False

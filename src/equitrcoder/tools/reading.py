@@ -24,7 +24,7 @@ async def read_file(box: Box, file_path: str, start_line: int | None, end_line: 
         descriptor = box.workspace.open_file(place)
         try:
             size = os.fstat(descriptor).st_size
-            arguments = (descriptor, size, place.path, start_line, end_line, box.limits)
+            arguments = (descriptor, size, printable(place.path), start_line, end_line, box.limits)
             if size <= _INLINE_BYTES:
                 return _read(*arguments)
             return await asyncio.shield(asyncio.to_thread(_read_and_close, os.dup(descriptor), *arguments[1:]))
@@ -150,7 +150,7 @@ def _range(source: _Source, path: str, start: int, end: int | None, limits: Tool
 
 
 def _facts(path: str, size: int, lines: int, text: str) -> dict[str, JSON]:
-    facts: dict[str, JSON] = {"path": printable(path), "bytes": size, "lines": lines}
+    facts: dict[str, JSON] = {"path": path, "bytes": size, "lines": lines}
     if "\ufffd" in text:
         facts["replaced_characters"] = text.count("\ufffd")
     return facts

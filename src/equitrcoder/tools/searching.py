@@ -7,12 +7,13 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from io import FileIO
 from typing import Any
 
 from equitrcoder.tools.ignoring import glob_filter
 from equitrcoder.tools.text import plural, printable
 from equitrcoder.tools.values import Box, ToolFailure, ToolResult
-from equitrcoder.tools.walking import walk
+from equitrcoder.tools.walking import DEPTH_MAX, walk
 
 _LINE_CHARACTERS_MAX = 500
 _LOOKED_AT_BYTES = 8192
@@ -61,7 +62,8 @@ def _search(box: Box, expression: Any, path: str, fits: Callable[[str], bool], s
     lines: list[str] = []
     matches = files = searched = 0
     size = 0
-    for name, data in _texts(box, path, fits):
+    too_deep: list[str] = []
+    for name, data in _texts(box, path, fits, too_deep):
         if stop.is_set():
             break
         searched += 1
@@ -80,8 +82,14 @@ def _search(box: Box, expression: Any, path: str, fits: Callable[[str], bool], s
     if cut:
         more = f"{matches - len(lines):,}{'+' if matches >= _COUNTED_MAX else ''}"
         lines.append(f"[... {more} more matches, in {plural(files, 'file')}; narrow the pattern, path or glob ...]")
+    if not lines:
+        lines.append(f"No match in {plural(searched, 'file')}.")
+    if too_deep:
+        lines.append(
+            f"[... not searched: what is below {printable(too_deep[0])[:200]}… ({DEPTH_MAX} folders deep) ...]"
+        )
     return ToolResult(
-        "\n".join(lines) or f"No match in {plural(searched, 'file')}.",
+        "\n".join(lines),
         metadata={
             "matches": matches,
             "files": files,
@@ -120,8 +128,8 @@ def _shown(line: bytes, at: int) -> str:
     return ("…" if begin else "") + part + ("…" if begin + _LINE_CHARACTERS_MAX < len(line) else "")
 
 
-def _texts(box: Box, path: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each text file to search, line ends made LF."""
+def _texts(box: Box, path: str, fits: Callable[[str], bool], too_deep: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each text file to search, line ends made LF; folders too deep to enter go to `too_deep`."""
     with box.workspace.at(path) as place:
         if box.workspace.is_hidden(place.path):
             return
@@ -132,7 +140,9 @@ def _texts(box: Box, path: str, fits: Callable[[str], bool]) -> Iterator[tuple[s
                 raise ToolFailure("binary_file", f"{printable(place.path)} is binary or too large to search.")
             yield printable(place.path), data
             return
-        for entry, _ in walk(box, place):
+        for entry, depth in walk(box, place):
+            if entry.kind == "folder" and depth == DEPTH_MAX and not entry.ignored:
+                too_deep.append(entry.path)
             if entry.kind != "file" or entry.ignored or not fits(entry.path):
                 continue
             try:
@@ -150,12 +160,23 @@ def _text(descriptor: int, size_max: int) -> bytes | None:
     """What is in a file; None for what is binary, too large or no file. Closes the descriptor."""
     with open(descriptor, "rb", buffering=0) as file:
         try:
-            if os.fstat(descriptor).st_size > size_max:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > size_max:
                 return None
             start = file.read(_LOOKED_AT_BYTES)
             if start is None or b"\0" in start:
                 return None
-            data = start if len(start) < _LOOKED_AT_BYTES else start + (file.readall() or b"")
+            data = start if len(start) < _LOOKED_AT_BYTES else start + _rest(file, size_max)
         except OSError:
             return None
     return data.replace(b"\r\n", b"\n") if b"\r" in data else data
+
+
+def _rest(file: FileIO, size_max: int) -> bytes:
+    """What is left of a file, bounded also while somebody else appends to it."""
+    pieces: list[bytes] = []
+    left = size_max
+    while left > 0 and (piece := file.read(min(left, 1 << 20))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)

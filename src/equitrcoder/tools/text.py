@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_NAME_CHARACTERS = 300
 _ODD = {code: f"\\x{code:02x}" for code in [*range(32), 127]} | {9: "\\t", 10: "\\n", 13: "\\r"}
 
 
@@ -12,7 +13,25 @@ def printable(name: str) -> str:
         >>> printable("a\\nb")
         'a\\\\nb'
     """
-    return name.translate(_ODD).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return readable(name.translate(_ODD))
+
+
+def readable(text: str) -> str:
+    """Text with bytes that are no UTF-8, and halves of characters, replaced."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def shown(name: str) -> str:
+    """A name for a message: on one line and of bounded length.
+
+    Example:
+        >>> shown("x" * 400)[-5:], len(shown("x" * 400))
+        ('xxxx…', 301)
+    """
+    return printable(name if len(name) <= _NAME_CHARACTERS else name[:_NAME_CHARACTERS] + "…")
 
 
 def plural(count: int, word: str, many: str = "") -> str:

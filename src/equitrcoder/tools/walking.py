@@ -11,7 +11,9 @@ from equitrcoder.tools.values import Box, ToolFailure
 from equitrcoder.tools.workspace import Place
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEPTH_MAX = 200  # descriptors are held on the way down
+DEPTH_MAX = 200
+"""Folders deeper than this are not entered: a descriptor is held for each on the way down."""
+
 
 Kind = Literal["file", "folder", "link", "other"]
 
@@ -78,7 +80,7 @@ def _excluded(box: Box) -> bytes | None:
         return None
 
 
-def walk(box: Box, place: Place, *, depth_max: int = _DEPTH_MAX) -> Iterator[tuple[Entry, int]]:
+def walk(box: Box, place: Place, *, depth_max: int = DEPTH_MAX) -> Iterator[tuple[Entry, int]]:
     """Everything below a folder, depth first, with its depth from 1.
 
     Left out: `.git`, the ledger's files, and what is in folders that git ignores (those themselves come, marked).
@@ -87,7 +89,7 @@ def walk(box: Box, place: Place, *, depth_max: int = _DEPTH_MAX) -> Iterator[tup
     rules = rules_above(box, place.path)
     descriptor = box.workspace.open_folder(place)
     try:
-        yield from _below(box, descriptor, place.path, rules, 1, min(depth_max, _DEPTH_MAX))
+        yield from _below(box, descriptor, place.path, rules, 1, min(depth_max, DEPTH_MAX))
     finally:
         os.close(descriptor)
 

@@ -243,7 +243,7 @@ def test_a_sandbox_that_is_turned_off(world: World) -> None:
 def test_the_walls_that_stand_are_told_one_by_one(world: World) -> None:
     trouble = trouble_with_bubblewrap(world.repo, world.environ)
     if trouble:
-        pytest.skip(f"no bubblewrap here: {trouble}")
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
     told = found(world, offline=True)
     assert told["sandbox"]["message"].startswith("bubblewrap ") and "2,000 processes" in told["sandbox"]["message"]
     assert "nothing else of your home folder" in told["file view"]["message"]

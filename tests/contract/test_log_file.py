@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from equitrcoder.ledger import Reader, log_entry
+from equitrcoder.sandbox.probing import trouble_with_bubblewrap
 from equitrcoder.testing import Answer, Call, ScriptedProvider
 from tests.command import KEY, World
 
@@ -150,8 +150,10 @@ def test_the_model_cannot_find_change_or_commit_it(tmp_path: Path) -> None:
     assert b"forged" not in (world.repo / names[1]).read_bytes().replace(b"logs", b"")
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 def test_commands_in_the_sandbox_see_nothing_of_it(tmp_path: Path) -> None:
+    trouble = trouble_with_bubblewrap(tmp_path, os.environ)
+    if trouble:
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
     look = "cat t.log t.log.txt; rm -f t.log; echo forged >> t.log.txt; wc -c t.log t.log.txt"
     script = [
         Answer(calls=[Call("read_file", {"file_path": "a.txt"})]),
@@ -163,8 +165,7 @@ def test_commands_in_the_sandbox_see_nothing_of_it(tmp_path: Path) -> None:
         (world.repo / "a.txt").write_text("alpha\n")
         done = world.run(*LOG, "t.log", "--sandbox", "auto")
         (told,) = provider.requests[2].tool_results
-    if "bubblewrap" not in done.event("run.started")["sandbox"]:
-        pytest.skip("bubblewrap does not work here")
+    assert "bubblewrap" in done.event("run.started")["sandbox"]
     assert done.code == 0, done.err
     assert "alpha" not in told and "0 total" in told
     assert [entry["tool_name"] for entry in entries(world.repo / "t.log")] == ["read_file", "run_command"]

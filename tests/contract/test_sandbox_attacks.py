@@ -31,7 +31,7 @@ def repo(tmp_path: Path) -> Path:
     folder.mkdir()
     trouble = trouble_with_bubblewrap(folder, os.environ)
     if trouble:
-        pytest.skip(f"no bubblewrap here: {trouble}")
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     return folder
 
@@ -356,6 +356,7 @@ async def test_sockets_of_the_host_are_out_of_reach(warm: BubblewrapSandbox, rep
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="all above has just run as an ordinary user")
+@pytest.mark.usefixtures("repo")  # skips without bubblewrap
 def test_an_ordinary_user_has_the_same_walls(tmp_path: Path) -> None:
     """Runs what differs between root and others once more, as `nobody`."""
     here = Path(__file__).parents[2]

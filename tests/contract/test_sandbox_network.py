@@ -64,7 +64,7 @@ async def walled(tmp_path: Path) -> AsyncIterator[Callable[..., BubblewrapSandbo
     repo.mkdir()
     trouble = trouble_with_bubblewrap(repo, os.environ)
     if trouble:
-        pytest.skip(f"no bubblewrap here: {trouble}")
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
     (repo / "fetch.py").write_text(FETCH)
     made: list[BubblewrapSandbox] = []
 

@@ -47,7 +47,7 @@ async def warm(tmp_path: Path) -> AsyncIterator[BubblewrapSandbox]:
     repo.mkdir()
     trouble = trouble_with_bubblewrap(repo, os.environ)
     if trouble:
-        pytest.skip(f"no bubblewrap here: {trouble}")
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
     toolchains = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".rustup"  # HOME is that of the tests
     environ = dict(os.environ) | ({"RUSTUP_HOME": str(toolchains)} if toolchains.exists() else {})

@@ -33,7 +33,7 @@ DAEMON = (
 def need_bubblewrap(repo: Path) -> None:
     trouble = trouble_with_bubblewrap(repo, os.environ)
     if trouble:
-        pytest.skip(f"no bubblewrap here: {trouble}")
+        pytest.skip(f"skipped: no bubblewrap ({trouble})")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from equitrcoder.ledger import Reader
 from equitrcoder.ledger.views import call_to_dict, run_to_dict
 from equitrcoder.sandbox.plain import PlainSandbox
 from equitrcoder.settings import Settings
-from equitrcoder.testing import Answer, Call, Fault, ReceivedRequest, Script, ScriptedProvider
+from equitrcoder.testing import Answer, Call, Fault, ProviderCall, ReceivedRequest, Script, ScriptedProvider
 from equitrcoder.tools import InvalidCall, Toolbox
 from equitrcoder.tools.workspace import Workspace
 from tests.command import KEY, World
@@ -445,3 +445,10 @@ async def test_tokens_that_cannot_be_are_no_tokens(tmp_path: Path, usage: dict[s
     assert ended.codes == [0] and len(ended.calls) == 1
     run = ended.runs[0]
     assert 0 <= run["input_tokens"] < 2**63 and 0 <= run["output_tokens"] < 2**63
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "gemini"])
+async def test_results_of_calls_that_nobody_made_are_no_rows(tmp_path: Path, wire: str) -> None:
+    late = [ProviderCall("code_execution", {"code": "1"}, result="42", id=name) for name in ("nobody", "")]
+    ended = await fire(tmp_path, [Answer(text="One.", calls=[READ], late=late), DONE], row=WIRES[wire])
+    assert (ended.codes, [call["tool_name"] for call in ended.calls]) == ([0], ["read_file"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,22 @@ def test_what_stands_in_words_is_what_the_code_has() -> None:
     assert (LoopGuard.WARN_AT, LoopGuard.STOP_AT, LoopGuard.STOP_ALIKE_AT, LoopGuard.STOP_DENIED_AT) == (3, 5, 10, 8)
     assert "from the third time" in words and "at the fifth in a row" in words and "at the tenth" in words
     assert "eight answers of nothing but denied calls" in words
+
+
+WALLED = ["test_sandbox_attacks", "test_sandbox_network", "test_sandbox_programs"]
+"""All of their tests need bubblewrap."""
+
+
+def test_without_bubblewrap_the_sandboxs_tests_are_skipped_and_say_so() -> None:
+    """None of them may pass without the walls that it is about."""
+    hidden = (
+        "import sys, pytest; from equitrcoder.sandbox import probing; probing._BWRAP = ('/nowhere/bwrap',); "
+        "sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    files = [str(ROOT / "tests" / "contract" / f"{name}.py") for name in WALLED]
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "--durations=0"]
+    done = subprocess.run([sys.executable, "-c", hidden, *options, *files], capture_output=True, text=True, cwd=ROOT)
+    last = done.stdout.strip().splitlines()[-1]
+    assert done.returncode == 0 and re.match(r"\d\d+ skipped", last), done.stdout + done.stderr
+    reasons = [line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert reasons and all(re.match(r"skipped: no bubblewrap|all above has just run", why) for why in reasons), reasons

@@ -189,9 +189,7 @@ async def test_settings_of_a_nested_repository_run_nothing(toolbox: Toolbox, hos
         git(nested, "config", key, hostile.program(key))
     for key, value in (("diff.submodule", "diff"), ("status.submoduleSummary", "true"), ("submodule.recurse", "true")):
         hostile.set(key, value)
-    (hostile.repo / ".gitmodules").write_text(
-        '[submodule "nested"]\npath = nested\nurl = ./nested\nignore = none\n'
-    )
+    (hostile.repo / ".gitmodules").write_text('[submodule "nested"]\npath = nested\nurl = ./nested\nignore = none\n')
     await work(toolbox, hostile)
     assert not hostile.pwned.exists(), hostile.pwned.read_text()
     subprocess.run(["git", "--no-pager", "diff"], cwd=hostile.repo, capture_output=True)

@@ -15,7 +15,8 @@ async def run_command(box: Box, command: str, timeout_s: int | None) -> ToolResu
     """See `catalog.run_command`."""
     seconds = box.limits.command_timeout_s if timeout_s is None else min(timeout_s, box.limits.command_timeout_max_s)
     result = await box.sandbox.run(command, timeout_s=seconds, output_limit_bytes=box.limits.output_bytes)
-    return command_result(result, seconds, walls=box.sandbox.level != "none")
+    read_only = box.sandbox.level != "none" and says_git_is_read_only(command, result.output)
+    return command_result(result, seconds, read_only=read_only)
 
 
 _READ_ONLY = (
@@ -23,29 +24,30 @@ _READ_ONLY = (
     "would run what they say as the user. Settings for one command: git -c name=value. Remotes, hooks and lasting "
     "settings are for the user to make.]"
 )
-_REFUSED = re.compile(
-    rb"(config file \S*\.git/\S*|\.git/(?:config|hooks|modules)\S*)[^\n]{0,300}"
-    rb"(?:Read-only file system|Device or resource busy)"
-)
+_REFUSED = re.compile(rb"Read-only file system|Device or resource busy")
 
 
-def with_reason(output: bytes, text: str) -> str:
-    """The output, and why when something in it says that git's settings or hooks could not be changed.
+def says_git_is_read_only(command: str, output: bytes) -> bool:
+    """Whether a line of the output says that something of git's could not be changed: it or the command names it.
 
     Example:
-        >>> with_reason(b"error: could not write config file .git/config: Device or resource busy", "x")[:32]
-        'x\\n[Commands cannot change .git/c'
-        >>> with_reason(b"all is well", "all is well")
-        'all is well'
+        >>> says_git_is_read_only("make", b"error: could not write config file .git/config: Device or resource busy")
+        True
+        >>> says_git_is_read_only("touch /usr/x", b"touch: cannot touch '/usr/x': Read-only file system")
+        False
     """
-    return f"{text.rstrip()}\n{_READ_ONLY}" if _REFUSED.search(output) else text
+    for refused in _REFUSED.finditer(output):
+        line = output[output.rfind(b"\n", 0, refused.start()) + 1 : refused.start()]
+        if ".git" in command or b".git" in line or b"config file" in line:
+            return True
+    return False
 
 
-def command_result(result: CommandResult, timeout_s: float, *, walls: bool = False) -> ToolResult:
+def command_result(result: CommandResult, timeout_s: float, *, read_only: bool = False) -> ToolResult:
     """The result of a command for the model: what it printed, and in front of it how it ended unless that was well."""
     output = result.output.decode("utf-8", "replace")
-    if walls:
-        output = with_reason(result.output, output)
+    if read_only:
+        output = f"{output.rstrip()}\n{_READ_ONLY}"
     metadata: dict[str, JSON] = {"exit_code": result.exit_code, "output_bytes": result.output_bytes}
     if result.truncated:
         metadata["truncated"] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ _PLACES_SHOWN = 20
 _LINES_SHOWN = 30
 _LINE_CHARACTERS = 300  # of a line that is shown or compared
 _LINES_COMPARED = 300
+_LINES_MATCHED = 150
 _LINES_OF_OLD = 200
 
 
@@ -181,7 +183,7 @@ def _likely(wanted: str, lines: list[str]) -> list[str]:
 
 
 def line_changes(old: str, new: str) -> tuple[int, int]:
-    """How many lines were added and removed.
+    """How many lines were added and removed; of large changes lines that only moved are not counted.
 
     Example:
         >>> line_changes("a\\nb\\n", "a\\nc\\nd\\n")
@@ -195,8 +197,8 @@ def line_changes(old: str, new: str) -> tuple[int, int]:
     while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
         end += 1
     before, after = before[start : len(before) - end], after[start : len(after) - end]
-    if min(len(before), len(after)) <= 1 or max(len(before), len(after)) > 2000:
-        return len(after), len(before)
+    if max(len(before), len(after)) > _LINES_MATCHED:  # matching takes up to the third power of it
+        return (Counter(after) - Counter(before)).total(), (Counter(before) - Counter(after)).total()
     import difflib
 
     same = sum(

@@ -9,6 +9,8 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
+from equitrcoder.tools.text import readable
+
 _IGNORE_BYTES_MAX = 1 << 20
 
 Verdict = Callable[[str], bool | None]
@@ -46,7 +48,7 @@ def _verdict(text: bytes) -> Verdict:
     from pathspec import GitIgnoreSpec
 
     spec = GitIgnoreSpec.from_lines(text.decode("utf-8", "replace").splitlines())
-    return lambda path: spec.check_file(path).include
+    return lambda path: spec.check_file(readable(path)).include  # its engines take no bytes that are no UTF-8
 
 
 def glob_filter(glob: str | None) -> Callable[[str], bool]:
@@ -61,7 +63,7 @@ def glob_filter(glob: str | None) -> Callable[[str], bool]:
     from pathspec import GitIgnoreSpec
 
     spec = GitIgnoreSpec.from_lines([glob])
-    return lambda path: spec.check_file(path).include is True
+    return lambda path: spec.check_file(readable(path)).include is True
 
 
 def read_ignore_file(folder: int, name: str = ".gitignore") -> bytes | None:

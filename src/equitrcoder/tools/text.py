@@ -18,6 +18,8 @@ def printable(name: str) -> str:
 
 def readable(text: str) -> str:
     """Text with bytes that are no UTF-8, and halves of characters, replaced."""
+    if text.isascii():
+        return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     except UnicodeEncodeError:

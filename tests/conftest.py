@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+collect_ignore = ["mcp_servers"]  # programs that tests start, not modules with examples
+
 _connect = socket.socket.connect
 
 

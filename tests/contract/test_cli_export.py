@@ -239,5 +239,5 @@ def test_progress_is_for_terminals_that_can_show_it(world: World, plain: bool) -
         said += piece
     os.close(terminal)
     assert process.wait(30) == 0
-    assert (b"\r2 calls so far" in said) is not plain
+    assert (b" calls so far" in said) is not plain
     assert said.rstrip().endswith(f"3 calls in {pipe}".encode())

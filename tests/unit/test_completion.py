@@ -70,7 +70,7 @@ def runs() -> list[str]:
 def test_commands() -> None:
     assert values(ask("")) == list(COMMANDS)
     assert values(ask("ru")) == ["run", "runs"]
-    assert values(ask("db ")) == ["path", "rebuild"]
+    assert values(ask("db ")) == ["backup", "check", "path", "prune", "rebuild", "size"]
 
 
 def test_options_and_their_words() -> None:

@@ -53,6 +53,9 @@ GOOD = {
     "command_limits": ("processes=50, memory_mb=100", {"processes": 50, "memory_mb": 100}),
     "durability": ("full", "full"),
     "content": ("hash", {"arguments": "hash", "results": "hash"}),
+    "spill_results": ("yes", True),
+    "spill_limit_bytes": ("1000", 1000),
+    "spill_total_bytes": ("5000", 5000),
     "check": ("make test && make lint", "make test && make lint"),
 }
 

@@ -24,6 +24,7 @@ _Fields: TypeAlias = dict[str, Any]
 _TIMES = ("requested_at", "started_at", "ended_at")
 _MINUTE, _TENS_OF_SECONDS = slice(16), 17
 _SHAPE = b"0000-00-00T00:00:00.000000+00:00"
+_UTC = "+00:00"
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _IS_MINUTE = re.compile(
     r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d|20\d\d-(?:0[13-9]|1[0-2])-(?:29|30)T(?:[01]\d|2[0-3]):[0-5]\d|20\d\d-(?:0[13578]|1[02])-31T(?:[01]\d|2[0-3]):[0-5]\d"
@@ -131,9 +132,11 @@ def _calls(
 def _are_regular(times: list[Any]) -> bool:
     """Whether all of them are as the ledger writes times: then they can be given out as they are."""
     try:
-        text = "".join(times).encode().translate(_ZEROS)
+        text = "".join(times)
     except TypeError:
         return False
-    if text != _SHAPE * len(times) or not {time[_TENS_OF_SECONDS] for time in times} <= set("012345"):
+    if text.encode().translate(_ZEROS) != _SHAPE * len(times) or text.count(_UTC) != len(times):
+        return False
+    if not {time[_TENS_OF_SECONDS] for time in times} <= set("012345"):
         return False
     return all(_IS_MINUTE.fullmatch(minute) for minute in {time[_MINUTE] for time in times})

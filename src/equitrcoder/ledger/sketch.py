@@ -100,7 +100,7 @@ def percentiles(data: bytes, shares: Iterable[float]) -> list[float | None]:
 
     Example:
         >>> percentiles(to_bytes({1100: 3, 1300: 1}), [0.5, 0.99])
-        [0.990099, 51.96]
+        [0.990099, 51.965245]
         >>> percentiles(b"", [0.5])
         [None]
     """

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from equitrcoder.agent.calls import PARALLEL_CALLS, LoopGuard
+from equitrcoder.agent.events import EventSink
 from equitrcoder.agent.session import Session, SessionOptions
 from equitrcoder.errors import EquitrError
 from equitrcoder.ledger import Reader
@@ -57,7 +58,9 @@ class Ended:
         return [call for call in self.calls if call["run_id"] == run["run_id"]]
 
 
-async def fire(repo: Path, script: Script, *, row: Row = ROW, tasks: int = 1, **settings: Any) -> Ended:
+async def fire(
+    repo: Path, script: Script, *, row: Row = ROW, tasks: int = 1, sink: EventSink | None = None, **settings: Any
+) -> Ended:
     """Run tasks in one session with the real agent; everything is real but the model."""
     repo.mkdir(parents=True, exist_ok=True)
     (repo / "a.txt").write_text("alpha\n")
@@ -71,7 +74,13 @@ async def fire(repo: Path, script: Script, *, row: Row = ROW, tasks: int = 1, **
             f"{row.name.upper()}_BASE_URL": provider.base_url.removesuffix("/v1") + row.base,
         } | ({row.key: KEY} if row.key else {})
         chosen = Settings(**{"approve": "all", "sandbox": "off", "max_attempts": 1, **row.settings, **settings})
-        options = SessionOptions(sink=events.append)
+
+        def hear(event: dict[str, Any]) -> None:
+            events.append(event)
+            if sink is not None:
+                sink(event)
+
+        options = SessionOptions(sink=hear)
         async with Session(repo, chosen, environ, model=f"{row.name}/{MODEL}", options=options) as agent:
             for _ in range(tasks):
                 try:
@@ -176,6 +185,21 @@ async def test_a_thousand_calls_in_one_answer(tmp_path: Path) -> None:
     writes = [call["call_uid"] for call in ended.calls if call["tool_name"] == "write_file"]
     assert [uid for uid in finished if uid in set(writes)] == writes
     assert len(ended.requests[1].tool_results) == 1000
+
+
+async def test_no_more_than_the_bound_run_at_the_same_moment(tmp_path: Path) -> None:
+    """Every command waits until as many have begun as may; so more would begin if more could."""
+    running: list[int] = [0]
+
+    def count(event: dict[str, Any]) -> None:
+        running.append(running[-1] + {"call.started": 1, "call.finished": -1}.get(event["type"], 0))
+        if running[-1] == PARALLEL_CALLS:
+            (tmp_path / "go").touch()
+
+    waits = [Call("run_command", {"command": "until [ -e go ]; do sleep 0.01; done"})] * (PARALLEL_CALLS + 10)
+    ended = await fire(tmp_path, [Answer(calls=waits), DONE], sink=count)
+    assert {call["outcome"] for call in ended.calls} == {"success"}
+    assert (max(running), len(ended.calls)) == (PARALLEL_CALLS, PARALLEL_CALLS + 10)
 
 
 def test_ctrl_c_during_a_thousand_calls(tmp_path: Path) -> None:
@@ -335,6 +359,21 @@ async def test_names_that_are_none(tmp_path: Path) -> None:
     assert all(len(call["result"]) < 1000 and "read_file" in call["result"] for call in ended.calls)
 
 
+def ids_of_results(sent: Any) -> Iterator[str]:
+    """By which ids the results in a request name their calls."""
+    if isinstance(sent, list):
+        for item in sent:
+            yield from ids_of_results(item)
+    elif isinstance(sent, dict):
+        if sent.get("type") == "function_call_output":
+            yield sent["call_id"]
+        for key, value in sent.items():
+            if key in ("tool_call_id", "tool_use_id"):
+                yield value
+            else:
+                yield from ids_of_results(value)
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("wire", WIRES)
 async def test_ids_that_are_there_twice(tmp_path: Path, wire: str, stream: bool) -> None:
@@ -347,6 +386,9 @@ async def test_ids_that_are_there_twice(tmp_path: Path, wire: str, stream: bool)
     told = [[result.split()[0] for result in request.tool_results] for request in ended.requests[1:]]
     assert told == [["0", "1", "2", "3", "4"], ["10", "11", "12", "13", "14"]]
     assert len({call["call_uid"] for call in ended.calls}) == len(ended.calls) == 10
+    answered = list(ids_of_results(ended.requests[2].json))
+    assert len(set(answered)) == len(answered)
+    assert len(answered) == 10 or wire in ("gemini", "ollama")  # where results may go by their order
 
 
 # A provider that drips, lies or dies

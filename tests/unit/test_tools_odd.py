@@ -285,16 +285,15 @@ class TestSizes:
         assert (await use(toolbox, "read_file", file_path="a/up/" * 50 + "a/text")).error_type == "too_many_links"
 
 
-class TestPreviews:
-    async def test_a_preview_of_odd_things_is_plain_text(self, toolbox: Toolbox, repo: Path) -> None:
-        (repo / "latin").write_bytes(b"caf\xe9\n")
-        for name, arguments in [
-            ("write_file", {"file_path": "latin", "content": "\ud800\n"}),
-            ("edit_file", {"file_path": "latin", "old_text": "caf", "new_text": "\ud800"}),
-            ("write_file", {"file_path": "\udcff\n", "content": "x"}),
-            ("edit_file", {"file_path": "latin", "old_text": "none", "new_text": ""}),
-            ("write_file", {"file_path": ".git/hooks/x", "content": ""}),
-        ]:
-            shown = toolbox.preview(toolbox.validate(name, arguments))
-            shown.encode("utf-8")
-            assert "crashed" not in shown
+async def test_a_preview_of_odd_things_is_plain_text(toolbox: Toolbox, repo: Path) -> None:
+    (repo / "latin").write_bytes(b"caf\xe9\n")
+    for name, arguments in [
+        ("write_file", {"file_path": "latin", "content": "\ud800\n"}),
+        ("edit_file", {"file_path": "latin", "old_text": "caf", "new_text": "\ud800"}),
+        ("write_file", {"file_path": "\udcff\n", "content": "x"}),
+        ("edit_file", {"file_path": "latin", "old_text": "none", "new_text": ""}),
+        ("write_file", {"file_path": ".git/hooks/x", "content": ""}),
+    ]:
+        shown = toolbox.preview(toolbox.validate(name, arguments))
+        shown.encode("utf-8")
+        assert "crashed" not in shown

@@ -19,6 +19,7 @@ import orjson
 
 from equitrcoder.errors import UsageError
 from equitrcoder.ledger import plain, views
+from equitrcoder.ledger.cycles import without_cycles
 from equitrcoder.ledger.encoding import encode
 from equitrcoder.ledger.output_file import OutputFile, StreamTarget
 from equitrcoder.ledger.queries import CallQuery
@@ -79,13 +80,14 @@ def write_export(
     """
     if format not in FORMATS:
         raise UsageError(f'"{format}" is no format of an export.', hint=f"one of {', '.join(FORMATS)}")
-    if isinstance(target, str | Path) and target != "-":
-        with OutputFile(Path(target)) as file:
-            return _write(records, file.write, _WRITERS[format](columns), on_progress)
-    stream = StreamTarget(sys.stdout.buffer if isinstance(target, str | Path) else target)
-    count = _write(records, stream.write, _WRITERS[format](columns), on_progress)
-    stream.flush()
-    return count
+    with without_cycles():
+        if isinstance(target, str | Path) and target != "-":
+            with OutputFile(Path(target)) as file:
+                return _write(records, file.write, _WRITERS[format](columns), on_progress)
+        stream = StreamTarget(sys.stdout.buffer if isinstance(target, str | Path) else target)
+        count = _write(records, stream.write, _WRITERS[format](columns), on_progress)
+        stream.flush()
+        return count
 
 
 class _Writer(Protocol):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from equitrcoder.ledger import catch_up, cells, files, register, schema
+from equitrcoder.ledger.cycles import without_cycles
 from equitrcoder.ledger.index import NAME, Index
 from equitrcoder.ledger.reading import Damage, Place, read_piece
 
@@ -46,22 +46,9 @@ def rebuild_index(state_dir: Path, *, on_progress: Callable[[int, int], None] | 
     """
     began = time.monotonic()
     files.make_private_folder(state_dir)
-    with _without_cycles():
+    with without_cycles():
         report = _rebuilt(state_dir, on_progress)
     return replace(report, duration_ms=(time.monotonic() - began) * 1000)
-
-
-@contextlib.contextmanager
-def _without_cycles() -> Iterator[None]:
-    """Millions of dictionaries come and go and none is in a cycle: looking for some is a tenth of the time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _rebuilt(state_dir: Path, on_progress: Callable[[int, int], None] | None) -> RebuildReport:

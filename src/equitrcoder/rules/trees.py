@@ -11,22 +11,24 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Language, Node
 
 DEEPEST_TREE = 60
 
 
 def parse(source: bytes) -> Node:
     """The root of the tree; `has_error` says whether it is whole."""
-    return _parser().parse(source).root_node
+    from tree_sitter import Parser
+
+    return Parser(_language()).parse(source).root_node  # a parser of its own: no state of another line in it
 
 
 @cache
-def _parser() -> Parser:
+def _language() -> Language:
     import tree_sitter_bash
-    from tree_sitter import Language, Parser
+    from tree_sitter import Language
 
-    return Parser(Language(tree_sitter_bash.language()))
+    return Language(tree_sitter_bash.language())
 
 
 def is_too_deep(root: Node) -> bool:

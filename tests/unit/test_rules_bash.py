@@ -151,7 +151,7 @@ def test_a_line_of_allowed_commands_is_allowed(commands: list[str], data: st.Dat
     assert DENY.judge_command(line, writes_free=True).verdict is None
 
 
-# The same texts each time: once in thousands of runs the own code of the parser crashed the process, not yet understood.
+# The same texts each time: once in thousands of runs code of the parser itself crashed; why is not yet known.
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(max_size=60) | st.text("<>E\n$(){}[]`'\"\\;&|#=! a-é日😀", max_size=60))
 def test_any_text_has_a_judgement(text: str) -> None:
